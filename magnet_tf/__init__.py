@@ -1,0 +1,24 @@
+"""MagNet: detectors and a reformer that defend a Keras classifier without changing it.
+
+Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples",
+CCS 2017, https://arxiv.org/abs/1705.09064.
+"""
+
+from magnet_tf import autoencoders, classifiers, datasets, variants
+from magnet_tf.detectors import DivergenceDetector, ReconstructionDetector
+from magnet_tf.magnet import MagNet, NotCalibratedError, Verdict
+from magnet_tf.reformers import IdentityReformer, Reformer
+
+__all__ = [
+    "DivergenceDetector",
+    "IdentityReformer",
+    "MagNet",
+    "NotCalibratedError",
+    "ReconstructionDetector",
+    "Reformer",
+    "Verdict",
+    "autoencoders",
+    "classifiers",
+    "datasets",
+    "variants",
+]

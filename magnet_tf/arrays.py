@@ -1,0 +1,72 @@
+"""Where arrays meet tensors: images are checked, cut into batches and brought back."""
+
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+BATCH_SIZE = 256
+
+
+def check_images(x, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    """Returns images as float32, or says in one sentence why they cannot be judged.
+
+    Args:
+        x: array [N, H, W, C] of floats in [0, 1], N at least 1.
+        shape: (H, W, C) that is expected, None where any size will do.
+
+    Raises:
+        TypeError: the values are not floats.
+        ValueError: the rank or shape is another, there is no image, or a value is NaN,
+            infinite or outside [0, 1].
+    """
+    x = np.asarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise TypeError(
+            f"images must be floats in [0, 1], got {x.dtype}; for 8-bit images divide by 255."
+        )
+    if x.ndim != 4 or not x.size:
+        raise ValueError(
+            f"images must be a non-empty array [N, H, W, C], got shape {x.shape}; "
+            "a single image is x[np.newaxis]."
+        )
+    if shape is not None and any(want not in (None, got) for want, got in zip(shape, x.shape[1:])):
+        raise ValueError(f"the model takes images of shape {shape}, got {x.shape[1:]}.")
+    low, high = x.min(), x.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("images hold NaN or infinite values; expected floats in [0, 1].")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"images must lie in [0, 1], got values from {low:g} to {high:g}; rescale them."
+        )
+    return x.astype(np.float32, copy=False)
+
+
+def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE):
+    """Applies a function of a batch of tensors to an array, a batch at a time.
+
+    Returns what the function returns (a tensor or a nested structure of them), as NumPy
+    arrays joined along the first axis.
+    """
+    parts = []
+    for start in range(0, len(x), batch_size):
+        batch = keras.ops.convert_to_tensor(x[start : start + batch_size])
+        parts.append(keras.tree.map_structure(keras.ops.convert_to_numpy, function(batch)))
+    return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)
+
+
+def takes_arrays(method: Callable) -> Callable:
+    """Lets a method written for a batch of tensors take arrays, too.
+
+    Tensors pass straight through, so that the method is part of a model's graph. An array
+    of any length is checked, goes through in batches and comes back as an array.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self, x):
+        if keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
+            return method(self, x)
+        return in_batches(functools.partial(method, self), check_images(x))
+
+    return wrapper

@@ -1,0 +1,191 @@
+"""MagNet: a classifier, a reformer, detectors and their thresholds as one Keras model."""
+
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from magnet_tf import sharing
+from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
+
+
+class NotCalibratedError(RuntimeError):
+    """A MagNet was asked for a verdict before its thresholds were set."""
+
+
+class Verdict(NamedTuple):
+    """What MagNet says of N images.
+
+    Attributes:
+        logits: float32 [N, K], the classifier's opinion of the healed images.
+        passed: bool [N], whether every detector's mark is below its threshold.
+        marks: the detectors' marks, {name: float32 [N]}.
+    """
+
+    logits: np.ndarray
+    passed: np.ndarray
+    marks: dict[str, np.ndarray]
+
+
+@keras.saving.register_keras_serializable("magnet_tf")
+class MagNet(keras.Model):
+    """Defends a classifier: detectors reject images, a reformer heals those that pass.
+
+    Meng & Chen, CCS 2017, https://arxiv.org/abs/1705.09064; `Operator` in the original.
+    Calling it on images [N, H, W, C] gives a dict of tensors: `logits` [N, K] of the healed
+    images, `passed` [N], `marks` {name: [N]}. It saves and loads like any Keras model, with
+    its thresholds.
+
+    Args:
+        classifier: Keras model from images [N, H, W, C] in [0, 1] to logits [N, K].
+        reformer: has `heal(x)`, images to images; `Reformer` or `IdentityReformer`.
+        detectors: {name: detector}; each has `mark(x)`, images to marks [N].
+
+    Example:
+        >>> magnet = MagNet(classifier, Reformer(ae), {"I": ReconstructionDetector(ae, p=2)})
+        >>> magnet.calibrate(x_validation, {"I": 0.001})
+        >>> verdict = magnet.judge(x)
+        >>> verdict.logits.argmax(axis=1)[verdict.passed]
+    """
+
+    def __init__(self, classifier, reformer, detectors: Mapping, **kwargs):
+        super().__init__(**kwargs)
+        self.classifier = classifier
+        self.reformer = reformer
+        self.detectors = dict(detectors)
+        self._thresholds = self.add_weight(
+            shape=(len(detectors),), initializer=not_set, trainable=False, name="thresholds"
+        )
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """{detector: threshold on its marks}; raises NotCalibratedError before `calibrate`."""
+        thresholds = ops.convert_to_numpy(self._thresholds)
+        if np.isnan(thresholds).any():
+            raise NotCalibratedError(
+                "this MagNet has no thresholds yet: call "
+                "magnet.calibrate(x_validation, {detector: drop_rate}) first."
+            )
+        return dict(zip(self.detectors, thresholds.tolist()))
+
+    def calibrate(self, x_validation, drop_rates: Mapping[str, float]) -> None:
+        """Sets each detector's threshold so that it drops a share of the validation images.
+
+        The threshold is the n-th largest mark, n = int(N * drop rate); marks below it pass
+        (`Operator.get_thrs` in the original). With n = 0 it lies just above the largest
+        mark, and a warning says so.
+
+        Args:
+            x_validation: clean images [N, H, W, C] in [0, 1] that nothing was trained on.
+            drop_rates: {detector: share in [0, 1)}, one for each detector.
+
+        Raises:
+            TypeError, ValueError: the images are not as `judge` needs them, a detector is
+                unknown or missing, a rate is outside [0, 1), or the classifier does not
+                return finite logits.
+        """
+        if set(drop_rates) != set(self.detectors):
+            raise ValueError(
+                f"drop_rates must name this MagNet's detectors {sorted(self.detectors)}, "
+                f"got {sorted(drop_rates)}."
+            )
+        for name, rate in drop_rates.items():
+            if not 0 <= rate < 1:
+                raise ValueError(f"the drop rate of {name!r} must be in [0, 1), got {rate}.")
+        marks = self._run(x_validation, BATCH_SIZE)["marks"]
+        self._thresholds.assign(
+            [drop_threshold(marks[name], drop_rates[name], name) for name in self.detectors]
+        )
+
+    def judge(self, x, batch_size: int = BATCH_SIZE) -> Verdict:
+        """What the defence says of images.
+
+        Args:
+            x: float array [N, H, W, C] in [0, 1].
+            batch_size: how many images go through the models at a time.
+
+        Returns:
+            A `Verdict` of arrays.
+
+        Raises:
+            NotCalibratedError: there are no thresholds yet.
+            TypeError, ValueError: the images are not floats in [0, 1] of the classifier's
+                shape, or the classifier does not return finite logits.
+        """
+        _ = self.thresholds  # raises before any work
+        return Verdict(**self._run(x, batch_size))
+
+    def _run(self, x, batch_size: int) -> dict:
+        outputs = in_batches(self, check_images(x, self.image_shape), batch_size)
+        check_logits(outputs["logits"])
+        return outputs
+
+    @property
+    def image_shape(self) -> tuple[int | None, ...] | None:
+        """(H, W, C) of the classifier's input, None where the classifier does not say."""
+        shape = getattr(self.classifier, "input_shape", None)
+        return shape[1:] if isinstance(shape, tuple) else None
+
+    def call(self, x):
+        logits = self.classifier(self.reformer.heal(x), training=False)
+        marks = {name: detector.mark(x) for name, detector in self.detectors.items()}
+        passed = ops.ones(ops.shape(x)[:1], dtype="bool")
+        for index, mark in enumerate(marks.values()):
+            passed = ops.logical_and(passed, mark < self._thresholds[index])
+        return {"logits": logits, "passed": passed, "marks": marks}
+
+    def build(self, input_shape) -> None:
+        """Nothing is left to build: the parts are models, and the thresholds exist."""
+
+    def get_config(self) -> dict:
+        parts = [self.classifier, self.reformer, *self.detectors.values()]
+        return {
+            **super().get_config(),
+            "detectors": list(self.detectors),
+            **sharing.serialize(parts),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "MagNet":
+        classifier, reformer, *detectors = sharing.deserialize(config)
+        named = dict(zip(config["detectors"], detectors))
+        return cls(classifier, reformer, named, name=config["name"])
+
+
+def not_set(shape, dtype):
+    """Initial thresholds: no mark is below NaN, so that nothing passes uncalibrated."""
+    return ops.full(shape, float("nan"), dtype)
+
+
+def drop_threshold(marks: np.ndarray, drop_rate: float, name: str) -> np.float32:
+    """The mark from which on images are dropped, so that int(N * drop_rate) of N are.
+
+    The original reads index -0, the smallest mark, where int(N * drop_rate) is 0, and so
+    drops everything; here nothing is dropped then.
+    """
+    n = int(len(marks) * drop_rate)
+    if n > 0:
+        return np.sort(marks)[-n]
+    warnings.warn(
+        f"detector {name!r}: a drop rate of {drop_rate} of {len(marks)} validation images is "
+        "less than one image; its threshold lies just above the largest validation mark.",
+        stacklevel=3,
+    )
+    return np.nextafter(np.max(marks), np.float32(np.inf))
+
+
+def check_logits(logits: np.ndarray) -> None:
+    """Raises ValueError where a classifier's output is not finite logits [N, K]."""
+    if logits.ndim != 2 or not np.isfinite(logits).all():
+        raise ValueError(
+            f"the classifier must return finite logits [N, K], got shape {logits.shape}"
+            + ("." if np.isfinite(logits).all() else " with NaN or infinite values.")
+        )
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
+        raise ValueError(
+            "the classifier returns probabilities; MagNet needs logits: "
+            "remove the softmax from its last layer."
+        )

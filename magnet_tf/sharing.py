@@ -1,0 +1,55 @@
+"""Saving parts that share models: each model is written once and shared again on loading.
+
+A MagNet's reformer and detectors hold the same autoencoders and the same classifier. Keras
+loses that identity for models nested in other objects' configurations, and would then load
+copies without their weights.
+"""
+
+from collections.abc import Sequence
+
+import keras
+
+REFERENCE = "shared_model"
+
+
+def serialize(parts: Sequence) -> dict:
+    """A configuration of Keras objects in which each model they hold stands once.
+
+    A model is found where an object's attribute has the name of the `__init__` argument, and
+    so of the configuration's key: Keras's convention for layers.
+    """
+    models = []
+
+    def reference(model: keras.Model) -> dict:
+        if not any(model is known for known in models):
+            models.append(model)
+        return {REFERENCE: next(i for i, known in enumerate(models) if model is known)}
+
+    def part_config(part) -> dict:
+        if isinstance(part, keras.Model):
+            return reference(part)
+        config = keras.saving.serialize_keras_object(part)
+        for name, value in vars(part).items():
+            if isinstance(value, keras.Model) and name in config["config"]:
+                config["config"][name] = reference(value)
+        return config
+
+    configs = [part_config(part) for part in parts]
+    return {"models": [keras.saving.serialize_keras_object(m) for m in models], "parts": configs}
+
+
+def deserialize(config: dict) -> list:
+    """The objects of a configuration by `serialize`, sharing models as they did."""
+    models = [keras.saving.deserialize_keras_object(model) for model in config["models"]]
+
+    def resolve(value):
+        is_reference = isinstance(value, dict) and REFERENCE in value
+        return models[value[REFERENCE]] if is_reference else value
+
+    def make(part: dict):
+        if REFERENCE in part:
+            return resolve(part)
+        arguments = {name: resolve(value) for name, value in part["config"].items()}
+        return keras.saving.deserialize_keras_object({**part, "config": arguments})
+
+    return [make(part) for part in config["parts"]]
