@@ -1,0 +1,42 @@
+"""What the attacks minimise beside a distance: the hinge on the classifier's margin.
+
+Carlini & Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017
+(arXiv 1608.04644), equation f6 with a confidence; Chen et al., AAAI 2018, equations 2 and 3.
+"""
+
+import tensorflow as tf
+
+
+def hinge(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted: bool):
+    """max(0, Z_label - max_other Z + confidence); targeted, the two logits swap roles.
+
+    Args:
+        logits: [N, K]. labels: int [N]. confidence: [N], at least 0.
+
+    Returns:
+        Tensor [N], zero where the attack has its margin.
+    """
+    is_label = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False)
+    label = tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
+    other = tf.reduce_max(tf.where(is_label, logits.dtype.min, logits), axis=-1)
+    margin = other - label if targeted else label - other
+    return tf.nn.relu(margin + confidence)
+
+
+def is_adversarial(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted: bool):
+    """Whether the label loses after `confidence` is added to its logit (`compare` in C&W's code).
+
+    Targeted: whether it wins after `confidence` is taken from it.
+
+    Returns:
+        Bool tensor [N].
+    """
+    handicap = -confidence if targeted else confidence
+    shifted = logits + handicap[:, None] * tf.one_hot(labels, logits.shape[-1])
+    wins = tf.argmax(shifted, axis=-1, output_type=labels.dtype) == labels
+    return wins if targeted else ~wins
+
+
+def per_image(values: tf.Tensor) -> tf.Tensor:
+    """[N] -> [N, 1, 1, 1], to broadcast against images."""
+    return values[:, None, None, None]

@@ -1,0 +1,300 @@
+"""Reads what the original's users still have: Keras 2 model files and pickled attack data.
+
+Neither reader runs anything that a file brings along. A model is put together anew from the
+few layer classes below, with the arguments and weights that the file gives; attack data is
+unpickled into stand-ins that accept plain arrays of numbers.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import re
+from collections.abc import Iterator
+
+import h5py
+import keras
+import numpy as np
+
+# What a layer of each class takes from its configuration, beside its name and `trainable`.
+# Initializers and constraints matter to training alone and are left out.
+_POOL = ("pool_size", "strides", "padding", "data_format")
+_KERNEL = ("activation", "use_bias", "kernel_regularizer", "bias_regularizer")
+LAYERS = {
+    "Activation": ("activation",),
+    "AveragePooling2D": _POOL,
+    "Conv2D": (
+        *("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"),
+        *("groups", *_KERNEL, "activity_regularizer"),
+    ),
+    "Dense": ("units", *_KERNEL, "activity_regularizer"),
+    "Dropout": ("rate",),
+    "Flatten": ("data_format",),
+    "GlobalAveragePooling2D": ("data_format",),
+    "MaxPooling2D": _POOL,
+    "UpSampling2D": ("size", "data_format", "interpolation"),
+}
+# Those that mean the same in Keras 2 and 3; 'hard_sigmoid', for one, does not.
+ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "softplus", "softsign", "tanh", "elu")
+
+
+class LegacyError(ValueError):
+    """A file is not what the original wrote, or holds what is not read; names file and part."""
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Reads a whole model that Keras 2 saved as HDF5, under any file name.
+
+    Takes `Sequential` models and functional ones that are a chain of layers, of the classes
+    in `LAYERS`, as Keras 2.0 and later wrote them. Compile information is ignored: the loss
+    was often a function of the program that saved it.
+
+    Args:
+        path: such as the original's `defensive_models/MNIST_I`.
+
+    Returns:
+        A Keras 3 model with the file's weights, its layers named as they were, for batches
+        of any size. It is not compiled.
+
+    Raises:
+        LegacyError: the file is missing, damaged, not HDF5 or not a whole model; a layer is
+            not among `LAYERS`, a `Lambda` above all; a layer's weights are missing or of
+            another shape.
+    """
+    with _naming(path):
+        if not os.path.isfile(path):
+            raise LegacyError("there is no such file.")
+        if not h5py.is_hdf5(path):
+            raise LegacyError("this is not an HDF5 file, the form in which Keras 2 saved models.")
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            raise LegacyError(f"this HDF5 file is damaged or cut short ({error}).") from error
+        with file:
+            if "model_config" not in file.attrs:
+                raise LegacyError(
+                    "this HDF5 file has no model_config, so it is not a whole model as "
+                    "`model.save` wrote it (`save_weights` wrote weights alone)."
+                )
+            model = _build(json.loads(file.attrs["model_config"]))
+            if "model_weights" not in file:
+                raise LegacyError("this HDF5 file describes a model but has no model_weights.")
+            for layer in model.layers:
+                if layer.weights:
+                    layer.set_weights(_read_weights(file["model_weights"], layer))
+    return model
+
+
+def _build(spec: dict) -> keras.Model:
+    """The model that a `model_config` describes, its weights not yet set."""
+    kind, config = spec["class_name"], spec["config"]
+    if kind not in ("Sequential", "Model", "Functional"):
+        raise LegacyError(f"the model is a {kind!r}, neither Sequential nor functional.")
+    if isinstance(config, list):  # a Sequential before Keras 2.2.3
+        config = {"name": "sequential", "layers": config}
+    specs = config["layers"]
+    # made before they are connected, so that a Lambda is reported wherever it stands
+    layers = {s["config"]["name"]: _layer(s) for s in specs if s["class_name"] != "InputLayer"}
+    if kind != "Sequential":
+        specs = _chain(config)
+    first = specs[0]["config"]
+    if "batch_input_shape" not in first:
+        raise LegacyError(f"the first layer, {first['name']!r}, has no batch_input_shape.")
+    input_name = first["name"] + ("_input" if first["name"] in layers else "")
+    x = inputs = keras.Input(first["batch_input_shape"][1:], name=input_name)
+    for name in (s["config"]["name"] for s in specs if s["config"]["name"] in layers):
+        try:
+            x = layers[name](x)
+        except Exception as error:
+            raise LegacyError(f"layer {name!r} does not fit its input ({error}).") from error
+    return keras.Model(inputs, x, name=config["name"])
+
+
+def _chain(config: dict) -> list[dict]:
+    """A functional model's layers from its one input to its one output."""
+    if len(config["input_layers"]) != 1 or len(config["output_layers"]) != 1:
+        raise LegacyError("the model must have one input and one output.")
+    specs = {spec["config"]["name"]: spec for spec in config["layers"]}
+    chain = [specs[config["output_layers"][0][0]]]
+    while chain[-1]["config"]["name"] != config["input_layers"][0][0]:
+        spec = chain[-1]
+        sources = [source for node in spec["inbound_nodes"] for source in node]
+        if len(sources) != 1 or len(chain) > len(specs):
+            raise LegacyError(
+                f"layer {spec['config']['name']!r} is not called once, on one other layer's "
+                "output: only a chain of layers is read."
+            )
+        chain.append(specs[sources[0][0]])
+    return chain[::-1]
+
+
+def _layer(spec: dict) -> keras.layers.Layer:
+    kind, config = spec["class_name"], spec["config"]
+    name = config["name"]
+    if kind == "Lambda":
+        raise LegacyError(
+            f"layer {name!r} is a Lambda: it holds Python code, and none is run from a file. "
+            "Save the model without it, or build it in Python and load the weights alone."
+        )
+    if kind not in LAYERS:
+        raise LegacyError(
+            f"layer {name!r} is of class {kind!r}, which is not read; those that are: "
+            f"{', '.join(sorted(LAYERS))}."
+        )
+    arguments = {key: config[key] for key in LAYERS[kind] if key in config}
+    for key, value in arguments.items():
+        if key == "activation" and value not in ACTIVATIONS:
+            raise LegacyError(
+                f"layer {name!r} has the activation {value!r}, which is not read; those that "
+                f"are: {', '.join(ACTIVATIONS)}."
+            )
+        if key.endswith("_regularizer"):
+            arguments[key] = _regularizer(value, name)
+    try:
+        layer_class = getattr(keras.layers, kind)
+        return layer_class(**arguments, name=name, trainable=config.get("trainable", True))
+    except Exception as error:
+        raise LegacyError(f"layer {name!r} is no {kind} of Keras 2 ({error}).") from error
+
+
+def _regularizer(spec: dict | None, name: str) -> keras.regularizers.Regularizer | None:
+    if spec is None:
+        return None
+    if spec["class_name"] not in ("L1", "L2", "L1L2"):
+        raise LegacyError(f"layer {name!r} has the regularizer {spec['class_name']!r}.")
+    l1, l2 = (float(spec["config"].get(key, 0.0)) for key in ("l1", "l2"))
+    return keras.regularizers.L1L2(l1, l2)
+
+
+def _read_weights(weights: h5py.Group, layer: keras.layers.Layer) -> list[np.ndarray]:
+    """A layer's arrays in its own order, which is that of `weight_names` in the file."""
+    expected = [tuple(weight.shape) for weight in layer.weights]
+    try:
+        group = weights[layer.name]
+        names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
+        datasets = [group[name] for name in names]
+        shapes = [dataset.shape for dataset in datasets]
+        arrays = [dataset[()] for dataset in datasets] if shapes == expected else None
+    except (KeyError, OSError) as error:
+        raise LegacyError(
+            f"the weights of layer {layer.name!r} are missing or cut short ({error})."
+        ) from error
+    if arrays is None:
+        raise LegacyError(
+            f"the weights of layer {layer.name!r} have the shapes {shapes}, where its "
+            f"configuration asks for {expected}."
+        )
+    return arrays
+
+
+def load_attack_data(path: str | os.PathLike) -> np.ndarray:
+    """Reads an array that the original pickled, under Python 2 or 3.
+
+    Args:
+        path: such as the original's `attack_data/example_carlini_10.0.pkl`: images
+            [N, H, W, C]; or its `example_idx.pkl`: indices [N].
+
+    Returns:
+        The array, in this machine's byte order.
+
+    Raises:
+        LegacyError: the file is missing, damaged or not a pickle; it names any class or
+            function other than those of plain arrays, of which nothing is run; it holds
+            something other than one array of numbers.
+    """
+    with _naming(path):
+        if not os.path.isfile(path):
+            raise LegacyError("there is no such file.")
+        with open(path, "rb") as file:
+            try:
+                data = _ArrayUnpickler(file, encoding="latin1").load()
+            except LegacyError:
+                raise
+            except Exception as error:
+                raise LegacyError(
+                    f"this is no pickled array, or is cut short ({error})."
+                ) from error
+        if not isinstance(data, _Array) or data.array is None:
+            raise LegacyError(
+                f"this pickle holds a {type(data).__name__.strip('_')}, not one NumPy array."
+            )
+        return data.array.astype(data.array.dtype.newbyteorder("="))
+
+
+# Stand-ins for the names in a pickled array. NumPy's own would take a crafted dtype or object
+# array from the file; these take numbers and nothing else.
+
+
+class _DType:
+    def __init__(self, code: str, *_):
+        if not re.fullmatch("[<>|=]?[biuf][1248]", code):
+            raise LegacyError(f"this pickle holds an array of type {code!r}, not of numbers.")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple):
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    def __init__(self, *_):
+        self.array = None
+
+    def __setstate__(self, state: tuple):
+        _, shape, dtype, is_fortran, data = state
+        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
+        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="FC"[not is_fortran])
+
+
+def _from_buffer(data: bytes, dtype: _DType, shape: tuple, order: str, axes=None) -> _Array:
+    result = _Array()
+    if order == "K":
+        result.array = np.frombuffer(data, dtype.dtype).reshape(shape).transpose(axes)
+    else:
+        result.array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+    return result
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes in a pickle that Python 2 can read."""
+    if encoding != "latin1":
+        raise LegacyError(f"this pickle encodes text as {encoding!r}; arrays need latin1 alone.")
+    return text.encode("latin1")
+
+
+STAND_INS = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _DType,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str):
+        if (module, name) not in STAND_INS:
+            raise LegacyError(
+                f"this pickle names {module}.{name}; attack data may hold NumPy arrays and "
+                "nothing else. Nothing of it was run."
+            )
+        return STAND_INS[module, name]
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike) -> Iterator[None]:
+    """Whatever goes wrong while a file is read becomes one LegacyError that names the file."""
+    try:
+        yield
+    except LegacyError as error:
+        raise _named(path, error) from error.__cause__
+    except Exception as error:
+        kind = type(error).__name__
+        raise _named(
+            path, f"this is not as Keras 2 or the original wrote it ({kind}: {error})."
+        ) from error
+
+
+def _named(path: str | os.PathLike, reason: object) -> LegacyError:
+    return LegacyError(f"{os.fspath(path)}: {' '.join(str(reason).split())}")

@@ -1,0 +1,177 @@
+"""The training loop: goes on after an interruption, to the same weights bit by bit.
+
+Everything random follows from the seed and the epoch, and a checkpoint holds the weights
+and the optimizer, so that an interrupted training ends where an uninterrupted one does.
+"""
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from train.recipes import Recipe
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+
+def train(
+    build: Callable[[], keras.Model],
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    recipe: Recipe,
+    path: Path,
+    settings: dict,
+    evaluate: Callable[[keras.Model], dict],
+    seed: int,
+) -> keras.Model:
+    """Trains a model and saves it with a card, or goes on where it stopped.
+
+    Args:
+        build: makes the compiled model.
+        inputs, targets: what it learns from, first axis N.
+        recipe: epochs, batch size and augmentation.
+        path: of the finished model, a `.keras` file; the card lies beside it as `.json`.
+        settings: what else determines the result (data, architecture, loss); goes to the card.
+        evaluate: what the card says of the trained model's quality.
+        seed: of the initial weights, the order of the images, dropout and augmentation.
+
+    Returns:
+        The trained model.
+    """
+    settings = {**settings, **vars(recipe), "seed": seed, "images": len(inputs)}
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    checkpoint = path.with_name(f"{path.stem}.{key[:12]}.weights.h5")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(seed)
+    model = build()
+    model.optimizer.build(model.trainable_variables)
+    if checkpoint.exists():
+        resume(model, checkpoint)
+    steps = math.ceil(len(inputs) / recipe.batch_size)
+    done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
+    last_save = time.monotonic()
+    with tqdm(
+        total=recipe.epochs * steps, initial=done * steps, desc=path.stem, unit="step"
+    ) as bar:
+        for epoch in range(done, recipe.epochs):
+            rng = np.random.default_rng([seed, epoch])
+            seed_dropout(model, seed, epoch)
+            order = rng.permutation(len(inputs))
+            for part in np.split(order, range(recipe.batch_size, len(order), recipe.batch_size)):
+                batch = augmented(inputs[part], rng) if recipe.augment else inputs[part]
+                loss = model.train_on_batch(batch, targets[part])
+                bar.update()
+            bar.set_postfix(loss=f"{float(loss):.4g}", refresh=False)
+            if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                write(checkpoint, model.save_weights)
+                last_save = time.monotonic()
+
+    write(path, model.save)
+    card = {
+        **settings,
+        **evaluate(model),
+        "sha256": sha256(path),
+        "command": " ".join(["python", "-m", *command()]),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    write(path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(card, indent=1)))
+    checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def trained(path: Path) -> keras.Model | None:
+    """The model that `train` finished at a path, None where there is none.
+
+    A file that is not the one the card was written for is named in a warning and set aside.
+    """
+    card = path.with_suffix(".json")
+    if not path.exists() or not card.exists():
+        return None
+    try:
+        if json.loads(card.read_text())["sha256"] == sha256(path):
+            return keras.saving.load_model(path, compile=False)
+    except (ValueError, KeyError):
+        pass  # the card is damaged
+    set_aside(path, "is not the file its card was written for; it is trained again")
+    return None
+
+
+def resume(model: keras.Model, checkpoint: Path) -> None:
+    """Loads a checkpoint into a compiled model, or sets a damaged one aside."""
+    fresh = [keras.ops.convert_to_numpy(v) for v in model.variables + model.optimizer.variables]
+    try:
+        model.load_weights(checkpoint)
+    except (OSError, ValueError, KeyError):
+        for variable, value in zip(model.variables + model.optimizer.variables, fresh):
+            variable.assign(value)
+        set_aside(checkpoint, "is damaged; training starts again")
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Renames a file that cannot be used, and says so."""
+    aside = path.with_name(f"{path.name}.damaged")
+    os.replace(path, aside)
+    warnings.warn(f"{path} {why}. It was kept as {aside}.", stacklevel=2)
+
+
+def write(path: Path, save: Callable[[str], object]) -> None:
+    """Writes a file whole: under a temporary name first, then renamed.
+
+    The temporary name keeps the suffixes, by which Keras knows the format.
+    """
+    temporary = path.with_name(f"partial-{path.name}")
+    save(str(temporary))
+    os.replace(temporary, path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def command() -> list[str]:
+    """The module that was started and its arguments."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return [spec.name if spec else Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Puts the model's random generators where this epoch begins; files do not hold them."""
+    for variable in model.non_trainable_variables:
+        if variable.path.endswith("seed_generator_state"):
+            variable.assign([seed, epoch])
+
+
+def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Images [N, H, W, C] shifted by up to a tenth, edges repeated, and flipped at random.
+
+    `ImageDataGenerator` with its 'nearest' filling in the original's `train_models.py`, here
+    by whole pixels.
+    """
+    count, height, width, _ = images.shape
+    down, right = height // 10, width // 10
+    rows = np.arange(height) + rng.integers(-down, down + 1, (count, 1))
+    columns = np.arange(width) + rng.integers(-right, right + 1, (count, 1))
+    columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
+    return images[
+        np.arange(count)[:, None, None],
+        rows.clip(0, height - 1)[:, :, None],
+        columns.clip(0, width - 1)[:, None, :],
+    ]
+
+
+def compiled_by_xla() -> bool | str:
+    """Keras's `jit_compile`: on a CPU, TensorFlow's own kernels are the faster ones."""
+    on_cpu = not keras.distribution.list_devices("gpu")
+    return False if on_cpu and keras.backend.backend() == "tensorflow" else "auto"
