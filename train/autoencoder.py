@@ -47,7 +47,10 @@ def train_autoencoder(
         noisy = add_noise(dataset.validation.images, spec.noise, seed + 1)
         healed = model.predict(noisy, batch_size=256, verbose=0)
         error = np.abs(healed - dataset.validation.images)
-        return {"validation_mse": float(np.mean(error**2)), "validation_mae": float(error.mean())}
+        return {
+            "validation_mse": float(np.mean(error**2)),
+            "validation_mae": float(error.mean()),
+        }
 
     settings = {"dataset": name, **dataclasses.asdict(spec), "loss": loss}
     noisy = add_noise(clean, spec.noise, seed)
@@ -75,12 +78,16 @@ def main(_) -> None:
     try:
         dataset = datasets.load(args.dataset)
         path, spec = chosen(args, dataset.train.images.shape[-1])
-        recipe = recipes.for_dataset(recipes.AUTOENCODER, args.dataset, dataset.train.images.shape[-1])
+        recipe = recipes.for_dataset(
+            recipes.AUTOENCODER, args.dataset, dataset.train.images.shape[-1]
+        )
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         if loop.trained(path):
             print(f"{path} is finished.")
             return
-        train_autoencoder(args.dataset, dataset, spec, recipe, path, args.seed, args.loss)
+        train_autoencoder(
+            args.dataset, dataset, spec, recipe, path, args.seed, args.loss
+        )
     except (datasets.DatasetError, ValueError) as error:
         raise SystemExit(f"train.autoencoder: {error}") from error
     print(f"{path} is finished; its card is {path.with_suffix('.json')}.")
@@ -90,22 +97,35 @@ def chosen(args, channels: int) -> tuple[Path, variants.Autoencoder]:
     """Where the autoencoder goes and what it is, by name or by structure."""
     if args.structure:
         structure = tuple(int(e) if e.isdigit() else e for e in args.structure)
-        spec, name = variants.Autoencoder(structure, args.noise), "_".join(args.structure)
+        spec, name = (
+            variants.Autoencoder(structure, args.noise),
+            "_".join(args.structure),
+        )
     else:
         known, name = named_autoencoders(args.dataset, channels), args.name
         if name not in known:
-            raise ValueError(f"there is no autoencoder {name!r}; expected one of {sorted(known)}.")
+            raise ValueError(
+                f"there is no autoencoder {name!r}; expected one of {sorted(known)}."
+            )
         spec = known[name]
     return Path(args.output or f"models/{args.dataset}/autoencoder_{name}.keras"), spec
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("dataset", "digits", "'digits' or the name of a TFDS dataset.")
-    flags.DEFINE_string("name", "I", "An autoencoder of the dataset's variants: I, II, I-256, II-256.")
+    flags.DEFINE_string(
+        "name", "I", "An autoencoder of the dataset's variants: I, II, I-256, II-256."
+    )
     flags.DEFINE_list("structure", None, "Or any structure, such as 3,average,3.")
-    flags.DEFINE_float("noise", 0.1, "With --structure: the noise's standard deviation.", lower_bound=0)
+    flags.DEFINE_float(
+        "noise", 0.1, "With --structure: the noise's standard deviation.", lower_bound=0
+    )
     flags.DEFINE_enum("loss", "mse", sorted(LOSSES), "What is minimised.")
-    flags.DEFINE_string("output", None, "Model file [models/<dataset>/autoencoder_<name>.keras].")
-    flags.DEFINE_integer("epochs", None, "Passes over the data [as published].", lower_bound=1)
+    flags.DEFINE_string(
+        "output", None, "Model file [models/<dataset>/autoencoder_<name>.keras]."
+    )
+    flags.DEFINE_integer(
+        "epochs", None, "Passes over the data [as published].", lower_bound=1
+    )
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
     app.run(main)

@@ -27,12 +27,16 @@ def train_classifier(
     """
     shape = dataset.train.images.shape[1:]
     architecture = (
-        classifiers.mnist_classifier if shape[-1] == 1 else classifiers.cifar10_classifier
+        classifiers.mnist_classifier
+        if shape[-1] == 1
+        else classifiers.cifar10_classifier
     )
 
     def build() -> keras.Model:
         model = architecture(shape, dataset.num_classes)
-        rate = keras.optimizers.schedules.InverseTimeDecay(0.01, decay_steps=1, decay_rate=1e-6)
+        rate = keras.optimizers.schedules.InverseTimeDecay(
+            0.01, decay_steps=1, decay_rate=1e-6
+        )
         model.compile(
             keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -75,7 +79,11 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("dataset", "digits", "'digits' or the name of a TFDS dataset.")
-    flags.DEFINE_string("output", None, "Model file [models/<dataset>/classifier.keras].")
-    flags.DEFINE_integer("epochs", None, "Passes over the data [as published].", lower_bound=1)
+    flags.DEFINE_string(
+        "output", None, "Model file [models/<dataset>/classifier.keras]."
+    )
+    flags.DEFINE_integer(
+        "epochs", None, "Passes over the data [as published].", lower_bound=1
+    )
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
     app.run(main)

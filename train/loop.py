@@ -67,7 +67,9 @@ def train(
             rng = np.random.default_rng([seed, epoch])
             seed_dropout(model, seed, epoch)
             order = rng.permutation(len(inputs))
-            for part in np.split(order, range(recipe.batch_size, len(order), recipe.batch_size)):
+            for part in np.split(
+                order, range(recipe.batch_size, len(order), recipe.batch_size)
+            ):
                 batch = augmented(inputs[part], rng) if recipe.augment else inputs[part]
                 loss = model.train_on_batch(batch, targets[part])
                 bar.update()
@@ -84,7 +86,10 @@ def train(
         "command": " ".join(["python", "-m", *command()]),
         "date": time.strftime("%Y-%m-%d"),
     }
-    write(path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(card, indent=1)))
+    write(
+        path.with_suffix(".json"),
+        lambda file: Path(file).write_text(json.dumps(card, indent=1)),
+    )
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -108,7 +113,10 @@ def trained(path: Path) -> keras.Model | None:
 
 def resume(model: keras.Model, checkpoint: Path) -> None:
     """Loads a checkpoint into a compiled model, or sets a damaged one aside."""
-    fresh = [keras.ops.convert_to_numpy(v) for v in model.variables + model.optimizer.variables]
+    fresh = [
+        keras.ops.convert_to_numpy(v)
+        for v in model.variables + model.optimizer.variables
+    ]
     try:
         model.load_weights(checkpoint)
     except (OSError, ValueError, KeyError):

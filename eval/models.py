@@ -1,0 +1,58 @@
+"""The models of an evaluation: found where they are finished, trained where they are missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from magnet_tf import datasets, variants
+from train import autoencoder, classifier, loop, recipes
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where a dataset's models are, and how those that are missing are trained.
+
+    Attributes:
+        directory: holds `classifier.keras` and `autoencoder_<name>.keras`.
+        name, dataset: the data they are trained on.
+        steps: no training is longer, None: as published. seed: of everything random.
+    """
+
+    directory: Path
+    name: str
+    dataset: datasets.Dataset
+    steps: int | None
+    seed: int
+
+    def classifier(self) -> tuple[keras.Model, str]:
+        """The undefended classifier and its fingerprint."""
+        path = self.directory / "classifier.keras"
+        model = loop.trained(path) or classifier.train_classifier(
+            self.name, self.dataset, self._recipe(recipes.CLASSIFIER), path, self.seed
+        )
+        return model, loop.sha256(path)
+
+    def autoencoders(
+        self, specs: Mapping[str, variants.Autoencoder]
+    ) -> tuple[dict[str, keras.Model], dict[str, str]]:
+        """Autoencoders by name, and their fingerprints by name."""
+        models, fingerprints = {}, {}
+        for name, spec in specs.items():
+            path = self.directory / f"autoencoder_{name}.keras"
+            models[name] = loop.trained(path) or autoencoder.train_autoencoder(
+                self.name,
+                self.dataset,
+                spec,
+                self._recipe(recipes.AUTOENCODER),
+                path,
+                self.seed,
+            )
+            fingerprints[name] = loop.sha256(path)
+        return models, fingerprints
+
+    def _recipe(self, known: dict[str, recipes.Recipe]) -> recipes.Recipe:
+        images = self.dataset.train.images
+        recipe = recipes.for_dataset(known, self.name, images.shape[-1])
+        return recipe if self.steps is None else recipe.at_most(self.steps, len(images))

@@ -1,0 +1,361 @@
+"""The oblivious evaluation: `python -m eval.oblivious --dataset=digits`.
+
+Trains what is missing, attacks the undefended classifier, hands the adversarial examples to
+each MagNet variant and reports how it did, as in Lu, Chen, Chen & Yu, "On the Limitation of
+MagNet Defense against L1-based Adversarial Examples", DSN-W 2018 (arXiv 1805.00310).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from tqdm.auto import tqdm
+
+from attacks import AttackResult
+from eval import figures, report
+from eval.grid import ATTACKS, Run, runs
+from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
+from eval.models import Models
+from eval.presets import PRESETS
+from eval.store import Store, StoreError
+from magnet_tf import MagNet, datasets, variants
+
+CHUNK = 64  # images that are attacked, and saved, together
+
+
+class Evaluation:
+    """One evaluation: its data, its models, and the store that its finished work goes to.
+
+    Args:
+        name, dataset: the data. variant_names: of MagNet. grid: the runs.
+        search: keywords of the attacks.
+        num_examples: test images that are attacked. seed: of everything random.
+        store: of the finished work. models: where the models come from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset: datasets.Dataset,
+        variant_names: Sequence[str],
+        grid: Sequence[Run],
+        search: dict,
+        num_examples: int,
+        seed: int,
+        store: Store,
+        models: Models,
+    ):
+        self.name, self.dataset, self.grid, self.store = name, dataset, grid, store
+        self.search, self.seed, self.models = search, seed, models
+        known = variants.for_dataset(name, dataset.test.images.shape[-1])
+        self.variants = {variant: known[variant] for variant in variant_names}
+        self.classifier, self.fingerprint = models.classifier()
+        chosen = self._choose(num_examples)
+        self.images, self.labels = (
+            dataset.test.images[chosen],
+            dataset.test.labels[chosen],
+        )
+
+    def _choose(self, num_examples: int) -> np.ndarray:
+        """Indices of test images that the classifier gets right, drawn by seed."""
+        settings = {"classifier": self.fingerprint, "seed": self.seed}
+        if not (saved := self.store.load("examples", settings)):
+            test = self.dataset.test
+            right = self._right(test.images, test.labels)
+            order = np.random.default_rng(self.seed).permutation(np.flatnonzero(right))
+            saved = {"order": order, "right": right}
+            self.store.save("examples", settings, saved)
+        if len(saved["order"]) < num_examples:
+            raise ValueError(
+                f"--num_examples={num_examples}: the classifier gets only "
+                f"{len(saved['order'])} test images of {self.name} right."
+            )
+        self.right_clean = saved["right"]
+        return saved["order"][:num_examples]
+
+    def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        logits = self.classifier.predict(images, batch_size=256, verbose=0)
+        return logits.argmax(axis=1) == labels
+
+    def craft(self) -> dict[Run, dict[str, AttackResult]]:
+        """Each run's adversarial examples by rule; crafts what is not in the store."""
+        chunks = np.array_split(
+            np.arange(len(self.images)), -(-len(self.images) // CHUNK)
+        )
+        crafted, missing = {}, []
+        for run in self.grid:
+            for index, chunk in enumerate(chunks):
+                arrays = self.store.load(*self._chunk_key(run, index))
+                crafted[run, index] = arrays
+                if arrays is None:
+                    missing.append((run, index, chunk))
+        total = len(crafted)
+        print(
+            f"attacks: {total - len(missing)} of {total} parts reused, {len(missing)} to craft"
+        )
+        with tqdm(missing, unit="part", disable=not missing) as bar:
+            for run, index, chunk in bar:
+                bar.set_description(run.name)
+                results = ATTACKS[run.attack].craft(
+                    self.classifier,
+                    self.images[chunk],
+                    self.labels[chunk],
+                    run,
+                    batch_size=CHUNK,
+                    progress=True,
+                    **self.search,
+                )
+                arrays = {
+                    f"{rule}/{field}": value
+                    for rule, result in results.items()
+                    for field, value in result._asdict().items()
+                }
+                self.store.save(*self._chunk_key(run, index), arrays)
+                crafted[run, index] = arrays
+        return {
+            run: _join([crafted[run, index] for index in range(len(chunks))])
+            for run in self.grid
+        }
+
+    def _chunk_key(self, run: Run, index: int) -> tuple[str, dict]:
+        settings = {"classifier": self.fingerprint, "num_examples": len(self.images)}
+        return f"attacks/{run.name}-{index:03d}", settings
+
+    def judge(
+        self, crafted: dict[Run, dict[str, AttackResult]]
+    ) -> tuple[list[dict], dict]:
+        """A row of results for each variant, run and rule, and the marks behind them.
+
+        Returns:
+            The rows of `results.json`, and {variant: {"thresholds": {detector: float},
+            "clean": {detector: marks}, (run, rule): {detector: marks}}}.
+        """
+        rows, marks = [], {}
+        for name in self.variants:
+            defence = _Defence(self, name)
+            clean = defence.verdict(
+                "clean", self.dataset.test.images, self.dataset.test.labels
+            )
+            clean_accuracies = _accuracies(clean, attacked=False)
+            marks[name] = {
+                "thresholds": dict(
+                    zip(defence.detectors, clean["thresholds"].tolist())
+                ),
+                "clean": defence.marks(clean),
+            }
+            for run, results in crafted.items():
+                for rule, result in results.items():
+                    verdict = defence.verdict(
+                        f"{run.name}-{rule}", result.adversarial, self.labels
+                    )
+                    marks[name][run, rule] = defence.marks(verdict)
+                    rows.append(
+                        self._row(name, run, rule, result, verdict, clean_accuracies)
+                    )
+        return rows, marks
+
+    def _row(
+        self,
+        variant: str,
+        run: Run,
+        rule: str,
+        result: AttackResult,
+        verdict: dict,
+        clean: Accuracies,
+    ) -> dict:
+        attacked = _accuracies(verdict, attacked=True)
+        asr = 1 - attacked.both
+        low, high = wilson_interval(asr, len(self.images))
+        return {
+            "dataset": self.name,
+            "variant": variant,
+            "attack": run.attack,
+            "rule": rule,
+            "beta": run.beta,
+            "confidence": run.confidence,
+            "num_examples": len(self.images),
+            "success_undefended": float(result.success.mean()),
+            **{f"accuracy_{key}": value for key, value in attacked._asdict().items()},
+            "asr": asr,
+            "asr_low": low,
+            "asr_high": high,
+            "mean_l1": mean_over(result.l1, result.success),
+            "mean_l2": mean_over(result.l2, result.success),
+            "mean_linf": mean_over(result.linf, result.success),
+            "clean_accuracy_none": clean.none,
+            "clean_accuracy_both": clean.both,
+            "seed": self.seed,
+        }
+
+
+class _Defence:
+    """One variant of MagNet in an evaluation; built only when a verdict is missing."""
+
+    def __init__(self, evaluation: Evaluation, name: str):
+        self.evaluation, self.name = evaluation, name
+        self.variant = evaluation.variants[name]
+        self.detectors = list(self.variant.detectors)
+        self._magnet = None
+        self.autoencoders, fingerprints = evaluation.models.autoencoders(
+            self.variant.autoencoders
+        )
+        self.settings = {
+            "classifier": evaluation.fingerprint,
+            "autoencoders": fingerprints,
+            "variant": dataclasses.asdict(self.variant),
+        }
+
+    def magnet(self) -> MagNet:
+        """The calibrated MagNet, saved beside the results as `defended_<variant>.keras`."""
+        if self._magnet is None:
+            evaluation = self.evaluation
+            self._magnet = self.variant.build(evaluation.classifier, self.autoencoders)
+            validation = evaluation.dataset.validation.images
+            self._magnet.calibrate(validation, self.variant.drop_rates)
+            self._magnet.save(
+                evaluation.store.directory / f"defended_{self.name}.keras"
+            )
+        return self._magnet
+
+    def verdict(self, inputs: str, images: np.ndarray, labels: np.ndarray) -> dict:
+        """What the undefended classifier and MagNet make of images, as arrays by name."""
+        key = f"verdicts/{self.name}/{inputs}"
+        settings = {**self.settings, "num_examples": len(images)}
+        if not (saved := self.evaluation.store.load(key, settings)):
+            magnet = self.magnet()
+            judged = magnet.judge(images)
+            saved = {
+                "right": self.evaluation._right(images, labels),
+                "right_healed": judged.logits.argmax(axis=1) == labels,
+                "passed": judged.passed,
+                "thresholds": np.array([magnet.thresholds[d] for d in self.detectors]),
+                "marks": np.stack([judged.marks[d] for d in self.detectors]),
+            }
+            self.evaluation.store.save(key, settings, saved)
+        return saved
+
+    def marks(self, verdict: dict) -> dict[str, np.ndarray]:
+        return dict(zip(self.detectors, verdict["marks"]))
+
+
+def _accuracies(verdict: dict, attacked: bool) -> Accuracies:
+    return accuracies(
+        verdict["right"], verdict["right_healed"], verdict["passed"], attacked
+    )
+
+
+def _join(parts: list[dict]) -> dict[str, AttackResult]:
+    """The parts of a run, as saved, joined into {rule: AttackResult}."""
+    rules = dict.fromkeys(key.split("/")[0] for key in parts[0])
+    return {
+        rule: AttackResult(
+            *(
+                np.concatenate([part[f"{rule}/{field}"] for part in parts])
+                for field in AttackResult._fields
+            )
+        )
+        for rule in rules
+    }
+
+
+def main(_) -> None:
+    args = flags.FLAGS
+    try:
+        run_evaluation(args)
+    except (datasets.DatasetError, StoreError, ValueError) as error:
+        raise SystemExit(f"eval.oblivious: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(
+            "eval.oblivious: interrupted; the same command goes on."
+        ) from None
+
+
+def run_evaluation(args) -> None:
+    """The whole path from data to report, as the flags say."""
+    preset = PRESETS[args.preset]
+    check_names("attack", args.attacks, ATTACKS)
+    dataset = datasets.load(args.dataset)
+    channels = dataset.test.images.shape[-1]
+    check_names("variant", args.variants, variants.for_dataset(args.dataset, channels))
+    confidences = preset.confidences["grey" if channels == 1 else "colour"]
+    grid = runs(
+        args.attacks,
+        numbers("confidences", args.confidences) or confidences,
+        numbers("betas", args.betas) or preset.betas,
+    )
+    num_examples = args.num_examples or preset.num_examples
+    directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
+    store = Store(
+        directory,
+        {
+            "dataset": args.dataset,
+            "num_examples": num_examples,
+            "seed": args.seed,
+            **preset.search,
+            "training_steps": preset.training_steps,
+        },
+    )
+    models = Models(
+        Path(args.models_dir or directory / "models"),
+        args.dataset,
+        dataset,
+        preset.training_steps,
+        args.seed,
+    )
+    evaluation = Evaluation(
+        args.dataset,
+        dataset,
+        args.variants,
+        grid,
+        dict(preset.search),
+        num_examples,
+        args.seed,
+        store,
+        models,
+    )
+    crafted = evaluation.craft()
+    rows, marks = evaluation.judge(crafted)
+    print(f"{directory}: {store.reused} files reused, {store.made} made\n")
+    report.write(directory, rows, marks)
+    figures.write(directory, rows, marks, crafted, evaluation.images)
+    print(report.table(rows))
+    print(f"\n{directory}/report.md has the tables and figures.")
+
+
+def check_names(what: str, names: Sequence[str], known) -> None:
+    """Raises ValueError where a list on the command line names something unknown."""
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"unknown {what} {unknown[0]!r}; expected some of {list(known)}."
+        )
+
+
+def numbers(flag: str, texts: Sequence[str] | None) -> list[float]:
+    """The numbers of a list on the command line, each at least 0."""
+    try:
+        values = [float(text) for text in texts or ()]
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag}: expected numbers such as 0,10,20, got {texts}."
+        ) from error
+    if not all(0 <= value < np.inf for value in values):
+        raise ValueError(f"--{flag}: each must be finite and at least 0, got {texts}.")
+    return values
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("dataset", "digits", "'digits' or the name of a TFDS dataset.")
+    flags.DEFINE_list("variants", "D,D+JSD", "MagNet variants.")
+    flags.DEFINE_list("attacks", "cw,ead", "Attacks.")
+    flags.DEFINE_list("confidences", None, "Values of kappa [as the preset].")
+    flags.DEFINE_list("betas", None, "EAD's weights of the L1 norm [as the preset].")
+    flags.DEFINE_integer("num_examples", None, "Images [as the preset].", lower_bound=1)
+    flags.DEFINE_enum(
+        "preset", "quick", sorted(PRESETS), "How large the evaluation is."
+    )
+    flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")
+    flags.DEFINE_string("models_dir", None, "Trained models [<output_dir>/models].")
+    flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+    app.run(main)

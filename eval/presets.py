@@ -1,0 +1,52 @@
+"""How large an evaluation is, as data: the paper's grid, and a quick look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of an evaluation.
+
+    Attributes:
+        num_examples: test images that are attacked.
+        confidences: kappa, for images of one channel and of more.
+        betas: EAD's weights of the L1 norm.
+        search: keywords of the attacks.
+        training_steps: no model is trained for more steps than that; None: as published.
+    """
+
+    num_examples: int
+    confidences: Mapping[str, Sequence[float]]
+    betas: Sequence[float]
+    search: Mapping[str, float]
+    training_steps: int | None
+
+
+PRESETS = {
+    # Lu et al., DSN-W 2018 (arXiv 1805.00310), section III
+    "paper": Preset(
+        num_examples=1000,
+        confidences={"grey": range(0, 41, 5), "colour": range(0, 101, 10)},
+        betas=(1e-3, 1e-2, 5e-2, 1e-1),
+        search={
+            "learning_rate": 0.01,
+            "max_iterations": 1000,
+            "binary_search_steps": 9,
+            "initial_const": 1e-3,
+        },
+        training_steps=None,
+    ),
+    "quick": Preset(
+        num_examples=50,
+        confidences={"grey": (0, 10, 20), "colour": (0, 20, 40)},
+        betas=(1e-2, 1e-1),
+        search={
+            "learning_rate": 0.05,
+            "max_iterations": 60,
+            "binary_search_steps": 5,
+            "initial_const": 1.0,
+        },
+        training_steps=4000,
+    ),
+}
