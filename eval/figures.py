@@ -1,6 +1,6 @@
 """The figures of an evaluation: labelled, and legible in grey."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -61,11 +61,11 @@ def write(
     with matplotlib.rc_context(STYLE):
         _save(asr(rows), directory / "asr.png")
         _save(examples(crafted, images), directory / "examples.png")
-        for variant in marks:
+        for variant, own_marks in marks.items():
             own = [row for row in rows if row["variant"] == variant]
             _save(accuracy(own), directory / f"accuracy_{variant}.png")
             _save(
-                mark_histograms(variant, marks[variant]),
+                marks_above(variant, own_marks),
                 directory / f"marks_{variant}.png",
             )
 
@@ -92,16 +92,9 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     figure, axes = _panels(-(-len(variants) // columns), columns, 3.4, 2.8, sharey=True)
     for axis, variant in zip(axes, variants):
         own = [row for row in rows if row["variant"] == variant]
-        for line, (title, points) in zip(LINES, _by_attack(own).items()):
-            _curve(axis, points, "asr", title, line)
-            axis.fill_between(
-                [row["confidence"] for row in points],
-                [row["asr_low"] for row in points],
-                [row["asr_high"] for row in points],
-                color=line["color"],
-                alpha=0.08,
-                linewidth=0,
-            )
+        series = _by_attack(own)
+        for index, (title, points) in enumerate(series.items()):
+            _asr_curve(axis, points, title, index, len(series))
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
     _finish(figure, axes, len(variants), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
@@ -112,8 +105,7 @@ def examples(
     crafted: dict[Run, dict[str, AttackResult]], images: np.ndarray, count: int = 8
 ) -> matplotlib.figure.Figure:
     """Some images, the adversarial examples made of them, and what was added."""
-    confidences = sorted({run.confidence for run in crafted})
-    confidence = confidences[len(confidences) // 2]
+    confidence = _middle(run.confidence for run in crafted)
     results = {
         _series_title(run, rule): result
         for run, rules in crafted.items()
@@ -146,54 +138,50 @@ def examples(
     return figure
 
 
-def mark_histograms(variant: str, marks: dict) -> matplotlib.figure.Figure:
-    """Each detector's marks, clean against adversarial, with the threshold."""
+def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
+    """Each detector's marks, clean against adversarial, with the threshold.
+
+    The curves give the share of images whose mark is at least x: where one meets the
+    threshold, it gives the share that the detector rejects.
+    """
     thresholds = marks["thresholds"]
-    sets = {"clean test images": marks["clean"]}
-    confidences = sorted({key[0].confidence for key in marks if isinstance(key, tuple)})
-    confidence = confidences[len(confidences) // 2]
-    for run, rule in (key for key in marks if isinstance(key, tuple)):
-        if run.confidence == confidence:
-            sets[_series_title(run, rule)] = marks[run, rule]
+    runs = [key for key in marks if isinstance(key, tuple)]
+    confidence = _middle(run.confidence for run, _ in runs)
+    series = {
+        _series_title(run, rule): marks[run, rule]
+        for run, rule in sorted(runs, key=lambda key: (key[0].beta or 0, key[1]))
+        if run.confidence == confidence
+    }
     columns = min(len(thresholds), 2)
     figure, axes = _panels(
-        -(-len(thresholds) // columns), columns, 3.6, 2.5, sharey=False
+        -(-len(thresholds) // columns), columns, 3.4, 2.4, sharey=True
     )
-    for axis, (detector, threshold) in zip(axes, thresholds.items()):
-        values = np.concatenate(
-            [by_detector[detector] for by_detector in sets.values()]
+    for axis, (detector, threshold) in zip(axes, thresholds.items(), strict=False):
+        clean = np.sort(marks["clean"][detector])
+        axis.fill_between(
+            clean,
+            np.linspace(1, 0, len(clean)),
+            color="0.85",
+            label="clean test images",
         )
-        values = np.append(values[values > 0], threshold)
-        edges = np.geomspace(
-            max(values.min(), values.max() * 1e-6), values.max() * 1.05, 40
-        )
-        for index, (label, by_detector) in enumerate(sets.items()):
-            own = by_detector[detector]
-            style = {
-                "bins": edges, "weights": np.full(len(own), 1 / len(own)), "label": label
-            }
-            clipped = np.maximum(own, edges[0])
-            if index == 0:
-                axis.hist(clipped, color="0.82", **style)
-            else:
-                line = LINES[index - 1]
-                axis.hist(
-                    clipped,
-                    histtype="step",
-                    color=line["color"],
-                    linestyle=line["linestyle"],
-                    linewidth=1.2,
-                    **style,
-                )
-        axis.axvline(threshold, color="black", linewidth=2.2, label="threshold")
-        axis.set(title=f"detector {detector}", xlabel="mark", xscale="log")
-    for axis in axes[::columns]:
-        axis.set_ylabel("share of images")
-    _hide_unused(axes, len(thresholds))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+        for line, (label, by_detector) in zip(LINES, series.items(), strict=False):
+            own = np.sort(by_detector[detector])
+            style = {"color": line["color"], "linestyle": line["linestyle"]}
+            axis.plot(own, np.linspace(1, 0, len(own)), label=label, **style)
+        axis.axvline(threshold, color="black", linewidth=2, label="threshold")
+        shown = np.concatenate([clean, *(own[detector] for own in series.values())])
+        if shown.max() > 30 * np.quantile(shown, 0.01):
+            axis.set(xscale="log", xlim=(np.quantile(shown, 0.001), shown.max() * 1.2))
+        axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
+    _finish(figure, axes, len(thresholds), columns, "share marked at least so", None)
     figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
     return figure
+
+
+def _middle(confidences: Iterable[float]) -> float:
+    """The confidence that figures of a single one show."""
+    ordered = sorted(set(confidences))
+    return ordered[len(ordered) // 2]
 
 
 def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
@@ -209,6 +197,29 @@ def _series_title(run: Run, rule: str) -> str:
     return attack_title({"attack": run.attack, "rule": rule, "beta": run.beta})
 
 
+def _asr_curve(
+    axis, points: Sequence[dict], label: str, index: int, count: int
+) -> None:
+    """A curve with its intervals, set off a little so that those of several show."""
+    confidences = np.array([row["confidence"] for row in points])
+    spacing = np.ptp(confidences) / max(1, len(points) - 1) or 1.0
+    rate = np.array([row["asr"] for row in points])
+    low = rate - [row["asr_low"] for row in points]
+    high = [row["asr_high"] for row in points] - rate
+    axis.errorbar(
+        confidences + (index - (count - 1) / 2) * 0.03 * spacing,
+        rate,
+        yerr=np.maximum([low, high], 0),
+        label=label,
+        markersize=4,
+        linewidth=1.3,
+        elinewidth=0.7,
+        capsize=1.5,
+        **LINES[index % len(LINES)],
+    )
+    axis.set_xticks(confidences)
+
+
 def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
     axis.plot(
         [row["confidence"] for row in points],
@@ -218,6 +229,7 @@ def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> No
         linewidth=1.3,
         **line,
     )
+    axis.set_xticks([row["confidence"] for row in points])
 
 
 def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
@@ -228,21 +240,24 @@ def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
     return figure, axes.ravel()
 
 
-def _finish(figure, axes, used: int, columns: int, ylabel: str) -> None:
+def _finish(
+    figure,
+    axes,
+    used: int,
+    columns: int,
+    ylabel: str,
+    xlabel: str | None = "confidence κ",
+) -> None:
     """Labels the outer axes, hides unused panels, and puts one legend below them all."""
-    for index, axis in enumerate(axes[:used]):
-        if index + columns >= used:
-            axis.set_xlabel("confidence κ")
+    if xlabel:
+        for axis in axes[max(0, used - columns) : used]:
+            axis.set_xlabel(xlabel)
     for axis in axes[::columns]:
         axis.set_ylabel(ylabel)
-    _hide_unused(axes, used)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
-
-
-def _hide_unused(axes, used: int) -> None:
     for axis in axes[used:]:
         axis.set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
 
 
 def _image(axis, image: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from magnet_tf import datasets, variants
-from train import autoencoder, classifier, loop, recipes
+from train import autoencoder, classifier, files, loop, recipes
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Models:
         model = loop.trained(path) or classifier.train_classifier(
             self.name, self.dataset, self._recipe(recipes.CLASSIFIER), path, self.seed
         )
-        return model, loop.sha256(path)
+        return model, files.sha256(path)
 
     def autoencoders(
         self, specs: Mapping[str, variants.Autoencoder]
@@ -49,7 +49,7 @@ class Models:
                 path,
                 self.seed,
             )
-            fingerprints[name] = loop.sha256(path)
+            fingerprints[name] = files.sha256(path)
         return models, fingerprints
 
     def _recipe(self, known: dict[str, recipes.Recipe]) -> recipes.Recipe:

@@ -21,6 +21,8 @@ from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
 from magnet_tf import MagNet, datasets, variants
+from magnet_tf.arrays import in_batches
+from train import files
 
 CHUNK = 64  # images that are attacked, and saved, together
 
@@ -76,8 +78,7 @@ class Evaluation:
         return saved["order"][:num_examples]
 
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        logits = self.classifier.predict(images, batch_size=256, verbose=0)
-        return logits.argmax(axis=1) == labels
+        return in_batches(self.classifier, images).argmax(axis=1) == labels
 
     def craft(self) -> dict[Run, dict[str, AttackResult]]:
         """Each run's adversarial examples by rule; crafts what is not in the store."""
@@ -154,6 +155,15 @@ class Evaluation:
                     rows.append(
                         self._row(name, run, rule, result, verdict, clean_accuracies)
                     )
+        order = list(ATTACKS)
+        rows.sort(  # stable: the variants and the confidences stay in their order
+            key=lambda row: (
+                list(self.variants).index(row["variant"]),
+                order.index(row["attack"]),
+                row["beta"] or 0,
+                row["rule"],
+            )
+        )
         return rows, marks
 
     def _row(
@@ -214,9 +224,8 @@ class _Defence:
             self._magnet = self.variant.build(evaluation.classifier, self.autoencoders)
             validation = evaluation.dataset.validation.images
             self._magnet.calibrate(validation, self.variant.drop_rates)
-            self._magnet.save(
-                evaluation.store.directory / f"defended_{self.name}.keras"
-            )
+            path = evaluation.store.directory / f"defended_{self.name}.keras"
+            files.write(path, self._magnet.save)
         return self._magnet
 
     def verdict(self, inputs: str, images: np.ndarray, labels: np.ndarray) -> dict:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.grid import ATTACKS
-from eval.store import write_text
+from train.files import write_text
 
 
 def write(directory: Path, rows: Sequence[dict], marks: dict) -> None:

@@ -3,11 +3,12 @@
 import fcntl
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from train.files import set_aside, write, write_text
 
 
 class StoreError(RuntimeError):
@@ -38,7 +39,7 @@ class Store:
         self.reused = self.made = 0
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.directory / ".lock", "w")
+            self._lock = (self.directory / ".lock").open("w")
         except OSError as error:
             raise StoreError(
                 f"cannot write to {self.directory} ({error.strerror}); "
@@ -89,10 +90,10 @@ class Store:
             if digest != _digest(stored, arrays):
                 raise ValueError("its content does not match its digest")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            set_aside(path, f"is damaged ({error})")
+            set_aside(path, f"is damaged ({error}) and is made again")
             return None
         if stored != json.dumps(settings, sort_keys=True):
-            set_aside(path, "was made with other settings or models")
+            set_aside(path, "was made with other settings or models and is made again")
             return None
         self.reused += 1
         return arrays
@@ -102,29 +103,17 @@ class Store:
         stored = json.dumps(settings, sort_keys=True)
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"partial-{path.name}")
-        np.savez_compressed(
-            temporary, **arrays, settings=stored, digest=_digest(stored, arrays)
+        digest = _digest(stored, arrays)
+        write(
+            path,
+            lambda file: np.savez_compressed(
+                file, **arrays, settings=stored, digest=digest
+            ),
         )
-        os.replace(temporary, path)
         self.made += 1
 
     def _path(self, name: str) -> Path:
         return self.directory / f"{name}.npz"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole: under a temporary name first, then renamed."""
-    temporary = path.with_name(f"partial-{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def set_aside(path: Path, why: str) -> None:
-    """Renames a file that cannot be used, and says so."""
-    aside = path.with_name(f"{path.name}.damaged")
-    os.replace(path, aside)
-    print(f"{path} {why}; it was kept as {aside.name} and is made again.", flush=True)
 
 
 def _digest(settings: str, arrays: dict[str, np.ndarray]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from absl import app, flags
 
 from magnet_tf import autoencoders, datasets, variants
+from magnet_tf.arrays import in_batches
 from train import loop, recipes
 
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
@@ -45,7 +46,7 @@ def train_autoencoder(
 
     def evaluate(model: keras.Model) -> dict:
         noisy = add_noise(dataset.validation.images, spec.noise, seed + 1)
-        healed = model.predict(noisy, batch_size=256, verbose=0)
+        healed = in_batches(model, noisy)
         error = np.abs(healed - dataset.validation.images)
         return {
             "validation_mse": float(np.mean(error**2)),

@@ -7,6 +7,7 @@ import numpy as np
 from absl import app, flags
 
 from magnet_tf import classifiers, datasets
+from magnet_tf.arrays import in_batches
 from train import loop, recipes
 
 
@@ -56,7 +57,7 @@ def train_classifier(
 
 def accuracy(model: keras.Model, split: datasets.Split) -> float:
     """The share of images that a model classifies correctly."""
-    logits = model.predict(split.images, batch_size=256, verbose=0)
+    logits = in_batches(model, split.images)
     return float(np.mean(logits.argmax(axis=1) == split.labels))
 
 

@@ -7,10 +7,8 @@ and the optimizer, so that an interrupted training ends where an uninterrupted o
 import hashlib
 import json
 import math
-import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from train.files import set_aside, sha256, write, write_text
 from train.recipes import Recipe
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -86,10 +85,7 @@ def train(
         "command": " ".join(["python", "-m", *command()]),
         "date": time.strftime("%Y-%m-%d"),
     }
-    write(
-        path.with_suffix(".json"),
-        lambda file: Path(file).write_text(json.dumps(card, indent=1)),
-    )
+    write_text(path.with_suffix(".json"), json.dumps(card, indent=1))
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -123,29 +119,6 @@ def resume(model: keras.Model, checkpoint: Path) -> None:
         for variable, value in zip(model.variables + model.optimizer.variables, fresh):
             variable.assign(value)
         set_aside(checkpoint, "is damaged; training starts again")
-
-
-def set_aside(path: Path, why: str) -> None:
-    """Renames a file that cannot be used, and says so."""
-    aside = path.with_name(f"{path.name}.damaged")
-    os.replace(path, aside)
-    warnings.warn(f"{path} {why}. It was kept as {aside}.", stacklevel=2)
-
-
-def write(path: Path, save: Callable[[str], object]) -> None:
-    """Writes a file whole: under a temporary name first, then renamed.
-
-    The temporary name keeps the suffixes, by which Keras knows the format.
-    """
-    temporary = path.with_name(f"partial-{path.name}")
-    save(str(temporary))
-    os.replace(temporary, path)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def command() -> list[str]:
