@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from tqdm.auto import tqdm
 
 from attacks import AttackResult
@@ -271,6 +271,7 @@ def _join(parts: list[dict]) -> dict[str, AttackResult]:
 
 def main(_) -> None:
     args = flags.FLAGS
+    logging.set_verbosity(logging.ERROR)
     try:
         run_evaluation(args)
     except (datasets.DatasetError, StoreError, ValueError) as error:
@@ -295,6 +296,11 @@ def run_evaluation(args) -> None:
         numbers("betas", args.betas) or preset.betas,
     )
     num_examples = args.num_examples or preset.num_examples
+    if num_examples > len(dataset.test.labels):
+        raise ValueError(
+            f"--num_examples={num_examples}: {args.dataset} has "
+            f"{len(dataset.test.labels)} test images."
+        )
     directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
     store = Store(
         directory,

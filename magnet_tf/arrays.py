@@ -31,11 +31,15 @@ def check_images(x, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
             f"images must be a non-empty array [N, H, W, C], got shape {x.shape}; "
             "a single image is x[np.newaxis]."
         )
-    if shape is not None and any(want not in (None, got) for want, got in zip(shape, x.shape[1:])):
+    if shape is not None and any(
+        want not in (None, got) for want, got in zip(shape, x.shape[1:])
+    ):
         raise ValueError(f"the model takes images of shape {shape}, got {x.shape[1:]}.")
     low, high = x.min(), x.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("images hold NaN or infinite values; expected floats in [0, 1].")
+        raise ValueError(
+            "images hold NaN or infinite values; expected floats in [0, 1]."
+        )
     if low < 0 or high > 1:
         raise ValueError(
             f"images must lie in [0, 1], got values from {low:g} to {high:g}; rescale them."
@@ -52,7 +56,9 @@ def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE):
     parts = []
     for start in range(0, len(x), batch_size):
         batch = keras.ops.convert_to_tensor(x[start : start + batch_size])
-        parts.append(keras.tree.map_structure(keras.ops.convert_to_numpy, function(batch)))
+        parts.append(
+            keras.tree.map_structure(keras.ops.convert_to_numpy, function(batch))
+        )
     return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)
 
 

@@ -5,6 +5,8 @@
 """
 
 import importlib.resources
+import socket
+import urllib.request
 from typing import NamedTuple
 
 import numpy as np
@@ -58,11 +60,17 @@ def load_digits() -> Dataset:
     The originals are 8x8 with values up to 16; they are enlarged by linear interpolation,
     so that MNIST's architectures serve unchanged.
     """
-    with importlib.resources.files("magnet_tf").joinpath("data/digits.npz").open("rb") as file:
+    with (
+        importlib.resources.files("magnet_tf")
+        .joinpath("data/digits.npz")
+        .open("rb") as file
+    ):
         archive = np.load(file, allow_pickle=False)
         small, labels = archive["images"] / 16, archive["labels"].astype(np.int64)
     corners = np.linspace(-0.5, 7.5, 28)
-    enlarge = np.stack([np.interp(corners, np.arange(8), basis) for basis in np.eye(8)], axis=1)
+    enlarge = np.stack(
+        [np.interp(corners, np.arange(8), basis) for basis in np.eye(8)], axis=1
+    )
     images = (enlarge @ small @ enlarge.T)[..., np.newaxis].astype(np.float32)
     # RandomState's stream is frozen for ever, unlike default_rng's
     order = np.random.RandomState(0).permutation(len(images))
@@ -78,7 +86,9 @@ def load_tfds(name: str) -> Dataset:
     features, splits = builder.info.features, builder.info.splits
     supervised = builder.info.supervised_keys
     if not supervised or not hasattr(features[supervised[1]], "num_classes"):
-        raise DatasetError(f"TFDS dataset {name!r} does not have one integer label an image.")
+        raise DatasetError(
+            f"TFDS dataset {name!r} does not have one integer label an image."
+        )
     shape = features[supervised[0]].shape
     if len(shape) != 3 or None in shape:
         raise DatasetError(
@@ -86,7 +96,9 @@ def load_tfds(name: str) -> Dataset:
             "this needs images [H, W, C] that are all of one size."
         )
     whole = _read(builder, "train")
-    if test_name := next((split for split in ("test", "validation") if split in splits), None):
+    if test_name := next(
+        (split for split in ("test", "validation") if split in splits), None
+    ):
         test = _read(builder, test_name)
     else:
         whole, test = _cut(whole, -max(1, len(whole.labels) // 10))
@@ -97,6 +109,7 @@ def load_tfds(name: str) -> Dataset:
 def _prepared(name: str):
     """The dataset's TFDS builder, its files downloaded and prepared."""
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
 
     try:
         builder = tfds.builder(name)
@@ -105,13 +118,17 @@ def _prepared(name: str):
             f"there is no dataset {name!r}: expected 'digits' or a TFDS dataset such as 'mnist' "
             f"or 'cifar10' (TFDS says: {_first_line(error)})."
         ) from error
+    offline = _offline()
+    if offline:  # each file would be asked for again and again, for minutes
+        downloader.MAX_RETRIES = 0
     try:
         builder.download_and_prepare()
     except Exception as error:
+        reason = "there is no network" if offline else _first_line(error)
         raise DatasetError(
-            f"dataset {name!r} is not in {builder.data_path.parent.parent} and could not be "
-            f"downloaded ({_first_line(error)}). Connect to the network, or set TFDS_DATA_DIR "
-            "to a folder where TFDS has prepared it, or use --dataset=digits, which needs "
+            f"dataset {name!r} is not in {builder.data_path.parent.parent} and could not "
+            f"be downloaded: {reason}. Connect to the network, or set TFDS_DATA_DIR to a "
+            "folder where TFDS has prepared it, or use --dataset=digits, which needs "
             "neither."
         ) from error
     return builder
@@ -120,10 +137,14 @@ def _prepared(name: str):
 def _read(builder, split: str) -> Split:
     import tensorflow_datasets as tfds
 
-    data = builder.as_dataset(split=split, as_supervised=True, batch_size=-1, shuffle_files=False)
+    data = builder.as_dataset(
+        split=split, as_supervised=True, batch_size=-1, shuffle_files=False
+    )
     images, labels = tfds.as_numpy(data)
     if images.dtype != np.uint8:
-        raise DatasetError(f"TFDS dataset {builder.name!r} has {images.dtype} images, not 8-bit.")
+        raise DatasetError(
+            f"TFDS dataset {builder.name!r} has {images.dtype} images, not 8-bit."
+        )
     return Split(images.astype(np.float32) / 255, labels.astype(np.int64))
 
 
@@ -132,6 +153,16 @@ def _cut(split: Split, at: int) -> tuple[Split, Split]:
         Split(split.images[:at], split.labels[:at]),
         Split(split.images[at:], split.labels[at:]),
     )
+
+
+def _offline() -> bool:
+    """Whether no host can be looked up and no proxy would do it."""
+    try:
+        return not (
+            urllib.request.getproxies() or socket.getaddrinfo("www.tensorflow.org", 443)
+        )
+    except OSError:
+        return True
 
 
 def _first_line(error: Exception) -> str:

@@ -124,6 +124,8 @@ def jensen_shannon(logits_p, logits_q, temperature: float):
 def with_models(config: dict) -> dict:
     """A configuration with its serialized Keras objects made objects again."""
     return {
-        key: keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
+        key: keras.saving.deserialize_keras_object(value)
+        if isinstance(value, dict)
+        else value
         for key, value in config.items()
     }

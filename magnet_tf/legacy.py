@@ -24,7 +24,14 @@ LAYERS = {
     "Activation": ("activation",),
     "AveragePooling2D": _POOL,
     "Conv2D": (
-        *("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"),
+        *(
+            "filters",
+            "kernel_size",
+            "strides",
+            "padding",
+            "data_format",
+            "dilation_rate",
+        ),
         *("groups", *_KERNEL, "activity_regularizer"),
     ),
     "Dense": ("units", *_KERNEL, "activity_regularizer"),
@@ -35,7 +42,16 @@ LAYERS = {
     "UpSampling2D": ("size", "data_format", "interpolation"),
 }
 # Those that mean the same in Keras 2 and 3; 'hard_sigmoid', for one, does not.
-ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "softplus", "softsign", "tanh", "elu")
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+    "elu",
+)
 
 
 class LegacyError(ValueError):
@@ -65,11 +81,15 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         if not os.path.isfile(path):
             raise LegacyError("there is no such file.")
         if not h5py.is_hdf5(path):
-            raise LegacyError("this is not an HDF5 file, the form in which Keras 2 saved models.")
+            raise LegacyError(
+                "this is not an HDF5 file, the form in which Keras 2 saved models."
+            )
         try:
             file = h5py.File(path, "r")
         except OSError as error:
-            raise LegacyError(f"this HDF5 file is damaged or cut short ({error}).") from error
+            raise LegacyError(
+                f"this HDF5 file is damaged or cut short ({error})."
+            ) from error
         with file:
             if "model_config" not in file.attrs:
                 raise LegacyError(
@@ -78,7 +98,9 @@ def load_model(path: str | os.PathLike) -> keras.Model:
                 )
             model = _build(json.loads(file.attrs["model_config"]))
             if "model_weights" not in file:
-                raise LegacyError("this HDF5 file describes a model but has no model_weights.")
+                raise LegacyError(
+                    "this HDF5 file describes a model but has no model_weights."
+                )
             for layer in model.layers:
                 if layer.weights:
                     layer.set_weights(_read_weights(file["model_weights"], layer))
@@ -89,24 +111,32 @@ def _build(spec: dict) -> keras.Model:
     """The model that a `model_config` describes, its weights not yet set."""
     kind, config = spec["class_name"], spec["config"]
     if kind not in ("Sequential", "Model", "Functional"):
-        raise LegacyError(f"the model is a {kind!r}, neither Sequential nor functional.")
+        raise LegacyError(
+            f"the model is a {kind!r}, neither Sequential nor functional."
+        )
     if isinstance(config, list):  # a Sequential before Keras 2.2.3
         config = {"name": "sequential", "layers": config}
     specs = config["layers"]
     # made before they are connected, so that a Lambda is reported wherever it stands
-    layers = {s["config"]["name"]: _layer(s) for s in specs if s["class_name"] != "InputLayer"}
+    layers = {
+        s["config"]["name"]: _layer(s) for s in specs if s["class_name"] != "InputLayer"
+    }
     if kind != "Sequential":
         specs = _chain(config)
     first = specs[0]["config"]
     if "batch_input_shape" not in first:
-        raise LegacyError(f"the first layer, {first['name']!r}, has no batch_input_shape.")
+        raise LegacyError(
+            f"the first layer, {first['name']!r}, has no batch_input_shape."
+        )
     input_name = first["name"] + ("_input" if first["name"] in layers else "")
     x = inputs = keras.Input(first["batch_input_shape"][1:], name=input_name)
     for name in (s["config"]["name"] for s in specs if s["config"]["name"] in layers):
         try:
             x = layers[name](x)
         except Exception as error:
-            raise LegacyError(f"layer {name!r} does not fit its input ({error}).") from error
+            raise LegacyError(
+                f"layer {name!r} does not fit its input ({error})."
+            ) from error
     return keras.Model(inputs, x, name=config["name"])
 
 
@@ -152,9 +182,13 @@ def _layer(spec: dict) -> keras.layers.Layer:
             arguments[key] = _regularizer(value, name)
     try:
         layer_class = getattr(keras.layers, kind)
-        return layer_class(**arguments, name=name, trainable=config.get("trainable", True))
+        return layer_class(
+            **arguments, name=name, trainable=config.get("trainable", True)
+        )
     except Exception as error:
-        raise LegacyError(f"layer {name!r} is no {kind} of Keras 2 ({error}).") from error
+        raise LegacyError(
+            f"layer {name!r} is no {kind} of Keras 2 ({error})."
+        ) from error
 
 
 def _regularizer(spec: dict | None, name: str) -> keras.regularizers.Regularizer | None:
@@ -171,7 +205,10 @@ def _read_weights(weights: h5py.Group, layer: keras.layers.Layer) -> list[np.nda
     expected = [tuple(weight.shape) for weight in layer.weights]
     try:
         group = weights[layer.name]
-        names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
+        names = [
+            n.decode() if isinstance(n, bytes) else n
+            for n in group.attrs["weight_names"]
+        ]
         datasets = [group[name] for name in names]
         shapes = [dataset.shape for dataset in datasets]
         arrays = [dataset[()] for dataset in datasets] if shapes == expected else None
@@ -228,7 +265,9 @@ def load_attack_data(path: str | os.PathLike) -> np.ndarray:
 class _DType:
     def __init__(self, code: str, *_):
         if not re.fullmatch("[<>|=]?[biuf][1248]", code):
-            raise LegacyError(f"this pickle holds an array of type {code!r}, not of numbers.")
+            raise LegacyError(
+                f"this pickle holds an array of type {code!r}, not of numbers."
+            )
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple):
@@ -241,11 +280,17 @@ class _Array:
 
     def __setstate__(self, state: tuple):
         _, shape, dtype, is_fortran, data = state
-        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
-        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="FC"[not is_fortran])
+        data = (
+            data.encode("latin1") if isinstance(data, str) else data
+        )  # Python 2's bytes
+        self.array = np.frombuffer(data, dtype.dtype).reshape(
+            shape, order="FC"[not is_fortran]
+        )
 
 
-def _from_buffer(data: bytes, dtype: _DType, shape: tuple, order: str, axes=None) -> _Array:
+def _from_buffer(
+    data: bytes, dtype: _DType, shape: tuple, order: str, axes=None
+) -> _Array:
     result = _Array()
     if order == "K":
         result.array = np.frombuffer(data, dtype.dtype).reshape(shape).transpose(axes)
@@ -255,9 +300,11 @@ def _from_buffer(data: bytes, dtype: _DType, shape: tuple, order: str, axes=None
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes in a pickle that Python 2 can read."""
+    """Bytes, as Python 3 writes them in a pickle that Python 2 can read."""
     if encoding != "latin1":
-        raise LegacyError(f"this pickle encodes text as {encoding!r}; arrays need latin1 alone.")
+        raise LegacyError(
+            f"this pickle encodes text as {encoding!r}; arrays need latin1 alone."
+        )
     return text.encode("latin1")
 
 
@@ -269,6 +316,7 @@ STAND_INS = {
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): lambda: b"",  # how Python 3 writes empty ones there
 }
 
 

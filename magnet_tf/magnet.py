@@ -57,7 +57,10 @@ class MagNet(keras.Model):
         self.reformer = reformer
         self.detectors = dict(detectors)
         self._thresholds = self.add_weight(
-            shape=(len(detectors),), initializer=not_set, trainable=False, name="thresholds"
+            shape=(len(detectors),),
+            initializer=not_set,
+            trainable=False,
+            name="thresholds",
         )
 
     @property
@@ -94,10 +97,15 @@ class MagNet(keras.Model):
             )
         for name, rate in drop_rates.items():
             if not 0 <= rate < 1:
-                raise ValueError(f"the drop rate of {name!r} must be in [0, 1), got {rate}.")
+                raise ValueError(
+                    f"the drop rate of {name!r} must be in [0, 1), got {rate}."
+                )
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
         self._thresholds.assign(
-            [drop_threshold(marks[name], drop_rates[name], name) for name in self.detectors]
+            [
+                drop_threshold(marks[name], drop_rates[name], name)
+                for name in self.detectors
+            ]
         )
 
     def judge(self, x, batch_size: int = BATCH_SIZE) -> Verdict:

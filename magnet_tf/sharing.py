@@ -35,12 +35,17 @@ def serialize(parts: Sequence) -> dict:
         return config
 
     configs = [part_config(part) for part in parts]
-    return {"models": [keras.saving.serialize_keras_object(m) for m in models], "parts": configs}
+    return {
+        "models": [keras.saving.serialize_keras_object(m) for m in models],
+        "parts": configs,
+    }
 
 
 def deserialize(config: dict) -> list:
     """The objects of a configuration by `serialize`, sharing models as they did."""
-    models = [keras.saving.deserialize_keras_object(model) for model in config["models"]]
+    models = [
+        keras.saving.deserialize_keras_object(model) for model in config["models"]
+    ]
 
     def resolve(value):
         is_reference = isinstance(value, dict) and REFERENCE in value

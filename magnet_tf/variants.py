@@ -62,7 +62,9 @@ class Variant:
             if isinstance(spec, Reconstruction):
                 detectors[name] = ReconstructionDetector(autoencoder, p=spec.p)
             else:
-                detectors[name] = DivergenceDetector(autoencoder, classifier, spec.temperature)
+                detectors[name] = DivergenceDetector(
+                    autoencoder, classifier, spec.temperature
+                )
         return MagNet(classifier, Reformer(autoencoders[self.reformer]), detectors)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from magnet_tf import autoencoders, datasets, variants
 from magnet_tf.arrays import in_batches
@@ -76,6 +76,7 @@ def named_autoencoders(name: str, channels: int) -> dict[str, variants.Autoencod
 
 def main(_) -> None:
     args = flags.FLAGS
+    logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
         path, spec = chosen(args, dataset.train.images.shape[-1])

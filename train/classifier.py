@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from magnet_tf import classifiers, datasets
 from magnet_tf.arrays import in_batches
@@ -63,6 +63,7 @@ def accuracy(model: keras.Model, split: datasets.Split) -> float:
 
 def main(_) -> None:
     args = flags.FLAGS
+    logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
     except datasets.DatasetError as error:
