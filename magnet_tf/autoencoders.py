@@ -1,9 +1,10 @@
 """The denoising autoencoders behind MagNet's detectors and reformers."""
 
+import random
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
@@ -58,3 +59,74 @@ def denoising_autoencoder(
     for entry in reversed(structure):
         x = layers.UpSampling2D(2)(x) if entry in POOLS else convolution(entry)(x)
     return keras.Model(inputs, convolution(channels)(x), name="autoencoder")
+
+
+@keras.saving.register_keras_serializable("magnet_tf")
+class PackedAutoencoder(keras.Model):
+    """A pack of diverse autoencoders, of which one is picked at random, by seed.
+
+    The defence against a gray-box attacker, who knows the defence but not which of its
+    autoencoders is in use: Meng & Chen, CCS 2017, section 4.3; `PackedAutoEncoder` in the
+    original. It stands wherever an autoencoder does.
+
+    Args:
+        autoencoders: Keras models from images [N, H, W, C] to images of the same shape.
+        seed: decides which one is picked.
+
+    Attributes:
+        picked: index of the autoencoder in use.
+    """
+
+    def __init__(self, autoencoders: Sequence[keras.Model], seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        if not autoencoders:
+            raise ValueError("a pack needs at least one autoencoder.")
+        self.autoencoders = list(autoencoders)
+        self.seed = seed
+        self.picked = random.Random(seed).randrange(len(autoencoders))
+
+    def with_seed(self, seed: int) -> "PackedAutoencoder":
+        """The same pack with another pick."""
+        return PackedAutoencoder(self.autoencoders, seed)
+
+    def call(self, x, training=None):
+        """The picked one's output; in training all of them, [N, len(pack), H, W, C]."""
+        if training:
+            outputs = [model(x, training=True) for model in self.autoencoders]
+            return ops.stack(outputs, axis=1)
+        return self.autoencoders[self.picked](x, training=False)
+
+    def build(self, input_shape) -> None:
+        """Nothing is left to build: the parts are models."""
+
+    def get_config(self) -> dict:
+        models = [keras.saving.serialize_keras_object(m) for m in self.autoencoders]
+        return {**super().get_config(), "autoencoders": models, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "PackedAutoencoder":
+        make = keras.saving.deserialize_keras_object
+        models = [make(model) for model in config.pop("autoencoders")]
+        return cls(models, **config)
+
+
+class PackLoss(keras.losses.Loss):
+    """What a pack minimises: to reconstruct, and to differ from one another.
+
+    sum_i MSE(AE_i(x), clean) - alpha * sum_i MSE(AE_i(x), mean_j AE_j(x)); Meng & Chen,
+    CCS 2017, equation 7.
+
+    Args:
+        alpha: weight of the diversity, at least 0; 0.2 in the original.
+    """
+
+    def __init__(self, alpha: float = 0.2):
+        super().__init__(name="pack_loss")
+        self.alpha = alpha
+
+    def call(self, y_true, y_pred):
+        """Clean images [N, H, W, C] and outputs [N, n, H, W, C] -> [N]."""
+        mean = ops.mean(y_pred, axis=1, keepdims=True)
+        error = (y_pred - ops.expand_dims(y_true, axis=1)) ** 2
+        diversity = (y_pred - mean) ** 2
+        return ops.mean(ops.sum(error - self.alpha * diversity, axis=1), axis=(1, 2, 3))

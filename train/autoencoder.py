@@ -1,6 +1,7 @@
 """Trains a denoising autoencoder: `python -m train.autoencoder --dataset=mnist --name=I`."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -44,18 +45,29 @@ def train_autoencoder(
         model.compile("adam", LOSSES[loss], jit_compile=loop.compiled_by_xla())
         return model
 
-    def evaluate(model: keras.Model) -> dict:
-        noisy = add_noise(dataset.validation.images, spec.noise, seed + 1)
-        healed = in_batches(model, noisy)
-        error = np.abs(healed - dataset.validation.images)
-        return {
-            "validation_mse": float(np.mean(error**2)),
-            "validation_mae": float(error.mean()),
-        }
+    return loop.train(
+        build,
+        add_noise(clean, spec.noise, seed),
+        clean,
+        recipe,
+        path,
+        {"dataset": name, **dataclasses.asdict(spec), "loss": loss},
+        lambda model: reconstruction_error(
+            model, dataset.validation.images, spec.noise, seed + 1
+        ),
+        seed,
+    )
 
-    settings = {"dataset": name, **dataclasses.asdict(spec), "loss": loss}
-    noisy = add_noise(clean, spec.noise, seed)
-    return loop.train(build, noisy, clean, recipe, path, settings, evaluate, seed)
+
+def reconstruction_error(
+    model: keras.Model, images: np.ndarray, sigma: float, seed: int
+) -> dict[str, float]:
+    """What a card says of an autoencoder: its errors on noisy validation images."""
+    error = np.abs(in_batches(model, add_noise(images, sigma, seed)) - images)
+    return {
+        "validation_mse": float(np.mean(error**2)),
+        "validation_mae": float(np.mean(error)),
+    }
 
 
 def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
@@ -75,45 +87,50 @@ def named_autoencoders(name: str, channels: int) -> dict[str, variants.Autoencod
 
 
 def main(_) -> None:
-    args = flags.FLAGS
+    run(
+        flags.FLAGS,
+        "autoencoder",
+        lambda *job: train_autoencoder(*job, flags.FLAGS.loss),
+    )
+
+
+def run(args, stem: str, train: Callable) -> None:
+    """What the training commands of autoencoders share: from flags to a finished file.
+
+    Args:
+        args: the flags of `define_flags`. stem: begins the file's name.
+        train: takes dataset name, dataset, autoencoder, recipe, path and seed.
+    """
     logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
-        path, spec = chosen(args, dataset.train.images.shape[-1])
-        recipe = recipes.for_dataset(
-            recipes.AUTOENCODER, args.dataset, dataset.train.images.shape[-1]
-        )
+        channels = dataset.train.images.shape[-1]
+        name, spec = chosen(args, channels)
+        path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
+        recipe = recipes.for_dataset(recipes.AUTOENCODER, args.dataset, channels)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-        if loop.trained(path):
-            print(f"{path} is finished.")
-            return
-        train_autoencoder(
-            args.dataset, dataset, spec, recipe, path, args.seed, args.loss
-        )
+        if not loop.trained(path):
+            train(args.dataset, dataset, spec, recipe, path, args.seed)
     except (datasets.DatasetError, ValueError) as error:
-        raise SystemExit(f"train.autoencoder: {error}") from error
+        raise SystemExit(f"train.{stem}: {error}") from error
     print(f"{path} is finished; its card is {path.with_suffix('.json')}.")
 
 
-def chosen(args, channels: int) -> tuple[Path, variants.Autoencoder]:
-    """Where the autoencoder goes and what it is, by name or by structure."""
+def chosen(args, channels: int) -> tuple[str, variants.Autoencoder]:
+    """The autoencoder that the flags ask for, by name or by structure."""
     if args.structure:
         structure = tuple(int(e) if e.isdigit() else e for e in args.structure)
-        spec, name = (
-            variants.Autoencoder(structure, args.noise),
-            "_".join(args.structure),
+        return "_".join(args.structure), variants.Autoencoder(structure, args.noise)
+    known = named_autoencoders(args.dataset, channels)
+    if args.name not in known:
+        raise ValueError(
+            f"there is no autoencoder {args.name!r}; expected one of {sorted(known)}."
         )
-    else:
-        known, name = named_autoencoders(args.dataset, channels), args.name
-        if name not in known:
-            raise ValueError(
-                f"there is no autoencoder {name!r}; expected one of {sorted(known)}."
-            )
-        spec = known[name]
-    return Path(args.output or f"models/{args.dataset}/autoencoder_{name}.keras"), spec
+    return args.name, known[args.name]
 
 
-if __name__ == "__main__":
+def define_flags() -> None:
+    """The flags that `train.autoencoder` and `train.pack` share."""
     flags.DEFINE_string("dataset", "digits", "'digits' or the name of a TFDS dataset.")
     flags.DEFINE_string(
         "name", "I", "An autoencoder of the dataset's variants: I, II, I-256, II-256."
@@ -122,12 +139,16 @@ if __name__ == "__main__":
     flags.DEFINE_float(
         "noise", 0.1, "With --structure: the noise's standard deviation.", lower_bound=0
     )
-    flags.DEFINE_enum("loss", "mse", sorted(LOSSES), "What is minimised.")
     flags.DEFINE_string(
-        "output", None, "Model file [models/<dataset>/autoencoder_<name>.keras]."
+        "output", None, "Model file [models/<dataset>/<command>_<name>.keras]."
     )
     flags.DEFINE_integer(
         "epochs", None, "Passes over the data [as published].", lower_bound=1
     )
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_enum("loss", "mse", sorted(LOSSES), "What is minimised.")
     app.run(main)
