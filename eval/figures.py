@@ -8,6 +8,7 @@ import matplotlib.figure
 import numpy as np
 
 from attacks import AttackResult
+from eval import detection
 from eval.grid import Run
 from eval.report import attack_title
 
@@ -68,6 +69,7 @@ def write(
                 marks_above(variant, own_marks),
                 directory / f"marks_{variant}.png",
             )
+            _save(roc(variant, own_marks, crafted), directory / f"roc_{variant}.png")
 
 
 def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
@@ -173,7 +175,38 @@ def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
         if shown.max() > 30 * np.quantile(shown, 0.01):
             axis.set(xscale="log", xlim=(np.quantile(shown, 0.001), shown.max() * 1.2))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
-    _finish(figure, axes, len(thresholds), columns, "share marked at least so", None)
+    _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
+    figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
+    return figure
+
+
+def roc(
+    variant: str, marks: dict, crafted: dict[Run, dict[str, AttackResult]]
+) -> matplotlib.figure.Figure:
+    """ROC curves of each detector and of all together, a curve for each attack."""
+    confidence = _middle(run.confidence for run in crafted)
+    clean = detection.with_together(marks["clean"], marks["clean"])
+    columns = 3
+    figure, axes = _panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
+    for axis, (detector, negatives) in zip(axes, clean.items(), strict=False):
+        series = [
+            (run, rule)
+            for run, results in crafted.items()
+            for rule in results
+            if run.confidence == confidence
+        ]
+        series.sort(key=lambda key: (key[0].beta or 0, key[1]))
+        for line, (run, rule) in zip(LINES, series, strict=False):
+            own = detection.with_together(marks[run, rule], marks["clean"])[detector]
+            fooled = own[crafted[run][rule].success]
+            if len(fooled):
+                rates = detection.roc(negatives, fooled)
+                style = {"color": line["color"], "linestyle": line["linestyle"]}
+                axis.plot(*rates, label=_series_title(run, rule), **style)
+        axis.axline((0, 0), slope=1, color="0.8", linewidth=0.8)
+        axis.set(title=f"detector {detector}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ylabel, xlabel = "adversarial rejected", "clean rejected"
+    _finish(figure, axes, len(clean), columns, ylabel, xlabel)
     figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
     return figure
 

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from tqdm.auto import tqdm
 
 from attacks import AttackResult
-from eval import figures, report
+from eval import detection, figures, report
 from eval.grid import ATTACKS, Run, runs
 from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
 from eval.models import Models
@@ -333,7 +333,7 @@ def run_evaluation(args) -> None:
     crafted = evaluation.craft()
     rows, marks = evaluation.judge(crafted)
     print(f"{directory}: {store.reused} files reused, {store.made} made\n")
-    report.write(directory, rows, marks)
+    report.write(directory, rows, marks, detection.rows(marks, crafted))
     figures.write(directory, rows, marks, crafted, evaluation.images)
     print(report.table(rows))
     print(f"\n{directory}/report.md has the tables and figures.")

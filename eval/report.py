@@ -6,19 +6,29 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.detection import FALSE_POSITIVE_RATES
 from eval.grid import ATTACKS
 from train.files import write_text
 
 
-def write(directory: Path, rows: Sequence[dict], marks: dict) -> None:
-    """Writes the rows of an evaluation, and a report that explains them."""
-    write_text(directory / "results.json", json.dumps(rows, indent=1))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(directory / "results.csv", text.getvalue())
-    write_text(directory / "report.md", markdown(rows, marks))
+def write(
+    directory: Path, rows: Sequence[dict], marks: dict, detection: Sequence[dict]
+) -> None:
+    """Writes an evaluation's rows as JSON and CSV, and a report that explains them.
+
+    Args:
+        directory: exists.
+        rows, marks: as from `Evaluation.judge`.
+        detection: as from `eval.detection.rows`.
+    """
+    for name, table_rows in (("results", rows), ("detection", detection)):
+        write_text(directory / f"{name}.json", json.dumps(table_rows, indent=1))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=table_rows[0])
+        writer.writeheader()
+        writer.writerows(table_rows)
+        write_text(directory / f"{name}.csv", text.getvalue())
+    write_text(directory / "report.md", markdown(rows, marks, detection))
 
 
 def attack_title(row: dict) -> str:
@@ -45,19 +55,36 @@ COLUMNS = {
 }
 
 
-def table(rows: Sequence[dict]) -> str:
+DETECTION_COLUMNS = {
+    **{name: COLUMNS[name] for name in ("variant", "attack", "κ")},
+    "detector": lambda row: row["detector"],
+    "AUROC": lambda row: _share(row["auroc"], "{:.3f}"),
+    **{
+        f"rejected at {rate:.1%}": (
+            lambda row, key=f"tpr_at_fpr_{rate:g}": _share(row[key], "{:.1%}")
+        )
+        for rate in FALSE_POSITIVE_RATES
+    },
+}
+
+
+def table(rows: Sequence[dict], columns: dict = COLUMNS) -> str:
     """The rows as a table, in Markdown that a terminal shows aligned."""
-    cells = [list(COLUMNS)] + [[cell(row) for cell in COLUMNS.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
+    cells = [list(columns)] + [[cell(row) for cell in columns.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |"
+        "| "
+        + " | ".join(
+            text.ljust(width) for text, width in zip(line, widths, strict=True)
+        )
+        + " |"
         for line in cells
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 
 
-def markdown(rows: Sequence[dict], marks: dict) -> str:
+def markdown(rows: Sequence[dict], marks: dict, detection: Sequence[dict]) -> str:
     """The report: what was attacked, how each variant did, and the figures."""
     first = rows[0]
     variants = list(marks)
@@ -68,10 +95,9 @@ def markdown(rows: Sequence[dict], marks: dict) -> str:
         + " |"
         for name in variants
     )
-    accuracy = "\n\n".join(
-        f"![Accuracy, {name}](accuracy_{name}.png)" for name in variants
-    )
-    histograms = "\n\n".join(f"![Marks, {name}](marks_{name}.png)" for name in variants)
+    accuracy = _pictures("Accuracy", "accuracy", variants)
+    rocs = _pictures("ROC curves", "roc", variants)
+    curves = _pictures("Marks", "marks", variants)
     return f"""# MagNet in the oblivious setting: {first["dataset"]}
 
 {first["num_examples"]} test images that the undefended classifier gets right (seed
@@ -104,9 +130,27 @@ interval. *L1, L2, L∞*: mean distances of the examples found.
 
 ## Marks
 
-{histograms}
+{curves}
+
+## Detection at any threshold
+
+Adversarial examples that fooled the undefended classifier, against clean test images:
+the area under the ROC curve, and the share rejected where 0.1 %, 1 % and 5 % of the clean
+images are. *all*: all detectors together, at one drop rate for each.
+
+{table(detection, DETECTION_COLUMNS)}
+
+{rocs}
 """
 
 
+def _pictures(title: str, stem: str, variants: Sequence[str]) -> str:
+    return "\n\n".join(f"![{title}, {name}]({stem}_{name}.png)" for name in variants)
+
+
 def _distance(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return _share(value, "{:.3g}")
+
+
+def _share(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

@@ -74,6 +74,10 @@ class MagNet(keras.Model):
             )
         return dict(zip(self.detectors, thresholds.tolist()))
 
+    @thresholds.setter
+    def thresholds(self, thresholds: Mapping[str, float]) -> None:
+        self._thresholds.assign([thresholds[name] for name in self.detectors])
+
     def calibrate(self, x_validation, drop_rates: Mapping[str, float]) -> None:
         """Sets each detector's threshold so that it drops a share of the validation images.
 
@@ -144,6 +148,35 @@ class MagNet(keras.Model):
         for index, mark in enumerate(marks.values()):
             passed = ops.logical_and(passed, mark < self._thresholds[index])
         return {"logits": logits, "passed": passed, "marks": marks}
+
+    def export(self, filepath: str) -> None:
+        """Writes a TensorFlow SavedModel that is served without this package.
+
+        Its signature takes `images`, float32 [N, H, W, C] in [0, 1], and gives `logits`
+        [N, K], `passed` [N] and, for each detector, `marks_<name>` [N].
+
+        Args:
+            filepath: the folder to write.
+
+        Raises:
+            NotCalibratedError: there are no thresholds yet.
+        """
+        _ = self.thresholds
+
+        def serve(images):
+            outputs = self(images)
+            marks = {f"marks_{name}": m for name, m in outputs.pop("marks").items()}
+            return outputs | marks
+
+        archive = keras.export.ExportArchive()
+        archive.track(self)
+        images = keras.InputSpec(
+            shape=(None, *(self.image_shape or [None] * 3)),
+            dtype="float32",
+            name="images",
+        )
+        archive.add_endpoint("serve", serve, input_signature=[images])
+        archive.write_out(str(filepath), verbose=False)
 
     def build(self, input_shape) -> None:
         """Nothing is left to build: the parts are models, and the thresholds exist."""
