@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 
-def check_inputs(x, labels, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+def check_inputs(
+    x, labels, bounds: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns images as float32 and labels as int64, or says why they cannot be attacked.
 
     Raises:
@@ -22,7 +24,9 @@ def check_inputs(x, labels, bounds: tuple[float, float]) -> tuple[np.ndarray, np
             "for 8-bit images divide by 255."
         )
     if x.ndim != 4 or not x.size:
-        raise ValueError(f"images must be a non-empty array [N, H, W, C], got shape {x.shape}.")
+        raise ValueError(
+            f"images must be a non-empty array [N, H, W, C], got shape {x.shape}."
+        )
     if not np.isfinite(x).all():
         raise ValueError("images hold NaN or infinite values; expected finite floats.")
     if x.min() < low or x.max() > high:
@@ -38,7 +42,9 @@ def check_inputs(x, labels, bounds: tuple[float, float]) -> tuple[np.ndarray, np
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"labels must be integers, got {labels.dtype}.")
     if labels.shape != x.shape[:1]:
-        raise ValueError(f"{len(x)} images need labels of shape ({len(x)},), got {labels.shape}.")
+        raise ValueError(
+            f"{len(x)} images need labels of shape ({len(x)},), got {labels.shape}."
+        )
     return x.astype(np.float32, copy=False), labels.astype(np.int64)
 
 

@@ -111,7 +111,10 @@ def inner_loop(
             en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
             fooled = is_adversarial(classifier(x), labels, confidence, targeted)
             en_better, l1_better = fooled & (en < en_score), fooled & (l1 < l1_score)
-            en_score, l1_score = tf.where(en_better, en, en_score), tf.where(l1_better, l1, l1_score)
+            en_score, l1_score = (
+                tf.where(en_better, en, en_score),
+                tf.where(l1_better, l1, l1_score),
+            )
             best_en = tf.where(per_image(en_better), x, best_en)
             best_l1 = tf.where(per_image(l1_better), x, best_l1)
         return {"EN": (en_score, best_en), "L1": (l1_score, best_l1)}
@@ -119,7 +122,9 @@ def inner_loop(
     return minimize
 
 
-def shrink(z: tf.Tensor, x0: tf.Tensor, beta: float, bounds: tuple[float, float]) -> tf.Tensor:
+def shrink(
+    z: tf.Tensor, x0: tf.Tensor, beta: float, bounds: tuple[float, float]
+) -> tf.Tensor:
     """S_beta(z): x0 where |z - x0| <= beta, else z moved by beta toward x0, within the bounds.
 
     Chen et al., equation 5. All tensors [N, H, W, C].

@@ -23,7 +23,9 @@ def hinge(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted:
     return tf.nn.relu(margin + confidence)
 
 
-def is_adversarial(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted: bool):
+def is_adversarial(
+    logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted: bool
+):
     """Whether the label loses after `confidence` is added to its logit (`compare` in C&W's code).
 
     Targeted: whether it wins after `confidence` is taken from it.

@@ -88,7 +88,10 @@ def search_const(
 
 
 def compiled(
-    inner_loop: Callable[..., Minimize], classifier: Callable, jit_compile: bool, **settings
+    inner_loop: Callable[..., Minimize],
+    classifier: Callable,
+    jit_compile: bool,
+    **settings,
 ) -> Minimize:
     """The inner loop for a classifier and settings, as one `tf.function`."""
     return tf.function(inner_loop(classifier, **settings), jit_compile=jit_compile)
@@ -156,7 +159,10 @@ def attack(
     size = max(-(-len(x) // chunks), SMALLEST_CHUNK)
     parts = []
     with tqdm(
-        total=chunks * binary_search_steps, unit="step", disable=not progress, leave=False
+        total=chunks * binary_search_steps,
+        unit="step",
+        disable=not progress,
+        leave=False,
     ) as bar:
         for start in range(0, len(x), size):
             images = x[start : start + size]
@@ -182,6 +188,8 @@ def attack(
                 }
             )
     return {
-        rule: AttackResult(*(np.concatenate(f) for f in zip(*(part[rule] for part in parts))))
+        rule: AttackResult(
+            *(np.concatenate(f) for f in zip(*(part[rule] for part in parts)))
+        )
         for rule in parts[0]
     }

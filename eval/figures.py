@@ -204,7 +204,12 @@ def roc(
                 style = {"color": line["color"], "linestyle": line["linestyle"]}
                 axis.plot(*rates, label=_series_title(run, rule), **style)
         axis.axline((0, 0), slope=1, color="0.8", linewidth=0.8)
-        axis.set(title=f"detector {detector}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        title = (
+            "all detectors"
+            if detector == detection.TOGETHER
+            else f"detector {detector}"
+        )
+        axis.set(title=title, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ylabel, xlabel = "adversarial rejected", "clean rejected"
     _finish(figure, axes, len(clean), columns, ylabel, xlabel)
     figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from magnet_tf import datasets, variants
+from magnet_tf import datasets, saved, variants
 from train import autoencoder, classifier, files, loop, recipes
 
 
@@ -18,6 +18,7 @@ class Models:
         directory: holds `classifier.keras` and `autoencoder_<name>.keras`.
         name, dataset: the data they are trained on.
         steps: no training is longer, None: as published. seed: of everything random.
+        own_classifier: a user's `.keras` file, which then takes the classifier's place.
     """
 
     directory: Path
@@ -25,9 +26,15 @@ class Models:
     dataset: datasets.Dataset
     steps: int | None
     seed: int
+    own_classifier: Path | None = None
 
     def classifier(self) -> tuple[keras.Model, str]:
         """The undefended classifier and its fingerprint."""
+        if self.own_classifier:
+            model, unwrapped = saved.load_classifier(self.own_classifier)
+            if unwrapped:
+                print(f"{self.own_classifier}: took the softmax off its last layer.")
+            return model, files.sha256(self.own_classifier)
         path = self.directory / "classifier.keras"
         model = loop.trained(path) or classifier.train_classifier(
             self.name, self.dataset, self._recipe(recipes.CLASSIFIER), path, self.seed

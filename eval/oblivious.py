@@ -5,24 +5,26 @@ each MagNet variant and reports how it did, as in Lu, Chen, Chen & Yu, "On the L
 MagNet Defense against L1-based Adversarial Examples", DSN-W 2018 (arXiv 1805.00310).
 """
 
-import dataclasses
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 from absl import app, flags, logging
 from tqdm.auto import tqdm
 
 from attacks import AttackResult
 from eval import detection, figures, report
+from eval.defences import Defence, saved_defence, trained_defence
 from eval.grid import ATTACKS, Run, runs
 from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
 from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
-from magnet_tf import MagNet, datasets, variants
+from magnet_tf import NotCalibratedError, datasets, variants
 from magnet_tf.arrays import in_batches
-from train import files
+from magnet_tf.magnet import check_logits
 
 CHUNK = 64  # images that are attacked, and saved, together
 
@@ -31,29 +33,29 @@ class Evaluation:
     """One evaluation: its data, its models, and the store that its finished work goes to.
 
     Args:
-        name, dataset: the data. variant_names: of MagNet. grid: the runs.
-        search: keywords of the attacks.
+        name, dataset: the data. grid: the runs. search: keywords of the attacks.
         num_examples: test images that are attacked. seed: of everything random.
-        store: of the finished work. models: where the models come from.
+        store: of the finished work.
+        classifier, fingerprint: the undefended model, and what tells it from others.
+        defences: by name.
     """
 
     def __init__(
         self,
         name: str,
         dataset: datasets.Dataset,
-        variant_names: Sequence[str],
         grid: Sequence[Run],
         search: dict,
         num_examples: int,
         seed: int,
         store: Store,
-        models: Models,
+        classifier: keras.Model,
+        fingerprint: str,
+        defences: Mapping[str, Defence],
     ):
         self.name, self.dataset, self.grid, self.store = name, dataset, grid, store
-        self.search, self.seed, self.models = search, seed, models
-        known = variants.for_dataset(name, dataset.test.images.shape[-1])
-        self.variants = {variant: known[variant] for variant in variant_names}
-        self.classifier, self.fingerprint = models.classifier()
+        self.search, self.seed, self.defences = search, seed, defences
+        self.classifier, self.fingerprint = classifier, fingerprint
         chosen = self._choose(num_examples)
         self.images, self.labels = (
             dataset.test.images[chosen],
@@ -134,37 +136,59 @@ class Evaluation:
             "clean": {detector: marks}, (run, rule): {detector: marks}}}.
         """
         rows, marks = [], {}
-        for name in self.variants:
-            defence = _Defence(self, name)
-            clean = defence.verdict(
-                "clean", self.dataset.test.images, self.dataset.test.labels
-            )
+        for name, defence in self.defences.items():
+            test = self.dataset.test
+            clean = self._verdict(name, "clean", test.images, test.labels)
             clean_accuracies = _accuracies(clean, attacked=False)
             marks[name] = {
-                "thresholds": dict(
-                    zip(defence.detectors, clean["thresholds"].tolist())
-                ),
-                "clean": defence.marks(clean),
+                "thresholds": _by_detector(defence, clean["thresholds"].tolist()),
+                "clean": _by_detector(defence, clean["marks"]),
             }
             for run, results in crafted.items():
                 for rule, result in results.items():
-                    verdict = defence.verdict(
-                        f"{run.name}-{rule}", result.adversarial, self.labels
+                    verdict = self._verdict(
+                        name, f"{run.name}-{rule}", result.adversarial, self.labels
                     )
-                    marks[name][run, rule] = defence.marks(verdict)
+                    marks[name][run, rule] = _by_detector(defence, verdict["marks"])
                     rows.append(
                         self._row(name, run, rule, result, verdict, clean_accuracies)
                     )
         order = list(ATTACKS)
         rows.sort(  # stable: the variants and the confidences stay in their order
             key=lambda row: (
-                list(self.variants).index(row["variant"]),
+                list(self.defences).index(row["variant"]),
                 order.index(row["attack"]),
                 row["beta"] or 0,
                 row["rule"],
             )
         )
         return rows, marks
+
+    def _verdict(
+        self, name: str, inputs: str, images: np.ndarray, labels: np.ndarray
+    ) -> dict:
+        """What the undefended classifier and a defence make of images, as arrays."""
+        defence = self.defences[name]
+        key = f"verdicts/{name}/{inputs}"
+        settings = {
+            "classifier": self.fingerprint,
+            "defence": defence.settings,
+            "num_examples": len(images),
+        }
+        if not (saved := self.store.load(key, settings)):
+            magnet = defence.magnet()
+            verdict = magnet.judge(images)
+            saved = {
+                "right": self._right(images, labels),
+                "right_healed": verdict.logits.argmax(axis=1) == labels,
+                "passed": verdict.passed,
+                "thresholds": np.array(
+                    [magnet.thresholds[d] for d in defence.detectors]
+                ),
+                "marks": np.array([verdict.marks[d] for d in defence.detectors]),
+            }
+            self.store.save(key, settings, saved)
+        return saved
 
     def _row(
         self,
@@ -200,53 +224,8 @@ class Evaluation:
         }
 
 
-class _Defence:
-    """One variant of MagNet in an evaluation; built only when a verdict is missing."""
-
-    def __init__(self, evaluation: Evaluation, name: str):
-        self.evaluation, self.name = evaluation, name
-        self.variant = evaluation.variants[name]
-        self.detectors = list(self.variant.detectors)
-        self._magnet = None
-        self.autoencoders, fingerprints = evaluation.models.autoencoders(
-            self.variant.autoencoders
-        )
-        self.settings = {
-            "classifier": evaluation.fingerprint,
-            "autoencoders": fingerprints,
-            "variant": dataclasses.asdict(self.variant),
-        }
-
-    def magnet(self) -> MagNet:
-        """The calibrated MagNet, saved beside the results as `defended_<variant>.keras`."""
-        if self._magnet is None:
-            evaluation = self.evaluation
-            self._magnet = self.variant.build(evaluation.classifier, self.autoencoders)
-            validation = evaluation.dataset.validation.images
-            self._magnet.calibrate(validation, self.variant.drop_rates)
-            path = evaluation.store.directory / f"defended_{self.name}.keras"
-            files.write(path, self._magnet.save)
-        return self._magnet
-
-    def verdict(self, inputs: str, images: np.ndarray, labels: np.ndarray) -> dict:
-        """What the undefended classifier and MagNet make of images, as arrays by name."""
-        key = f"verdicts/{self.name}/{inputs}"
-        settings = {**self.settings, "num_examples": len(images)}
-        if not (saved := self.evaluation.store.load(key, settings)):
-            magnet = self.magnet()
-            judged = magnet.judge(images)
-            saved = {
-                "right": self.evaluation._right(images, labels),
-                "right_healed": judged.logits.argmax(axis=1) == labels,
-                "passed": judged.passed,
-                "thresholds": np.array([magnet.thresholds[d] for d in self.detectors]),
-                "marks": np.stack([judged.marks[d] for d in self.detectors]),
-            }
-            self.evaluation.store.save(key, settings, saved)
-        return saved
-
-    def marks(self, verdict: dict) -> dict[str, np.ndarray]:
-        return dict(zip(self.detectors, verdict["marks"]))
+def _by_detector(defence: Defence, values: Sequence) -> dict:
+    return dict(zip(defence.detectors, values, strict=True))
 
 
 def _accuracies(verdict: dict, attacked: bool) -> Accuracies:
@@ -274,7 +253,13 @@ def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         run_evaluation(args)
-    except (datasets.DatasetError, StoreError, ValueError) as error:
+    except (
+        datasets.DatasetError,
+        NotCalibratedError,
+        StoreError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise SystemExit(f"eval.oblivious: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit(
@@ -284,51 +269,71 @@ def main(_) -> None:
 
 def run_evaluation(args) -> None:
     """The whole path from data to report, as the flags say."""
+    for module in args.modules:
+        importlib.import_module(module)
     preset = PRESETS[args.preset]
     check_names("attack", args.attacks, ATTACKS)
     dataset = datasets.load(args.dataset)
     channels = dataset.test.images.shape[-1]
-    check_names("variant", args.variants, variants.for_dataset(args.dataset, channels))
-    confidences = preset.confidences["grey" if channels == 1 else "colour"]
-    grid = runs(
-        args.attacks,
-        numbers("confidences", args.confidences) or confidences,
-        numbers("betas", args.betas) or preset.betas,
-    )
+    known = variants.for_dataset(args.dataset, channels)
+    names = args.variants or [name for name in ("D", "D+JSD") if name in known]
+    check_names("variant", names, known)
     num_examples = args.num_examples or preset.num_examples
     if num_examples > len(dataset.test.labels):
         raise ValueError(
             f"--num_examples={num_examples}: {args.dataset} has "
             f"{len(dataset.test.labels)} test images."
         )
-    directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
-    store = Store(
-        directory,
-        {
-            "dataset": args.dataset,
-            "num_examples": num_examples,
-            "seed": args.seed,
-            **preset.search,
-            "training_steps": preset.training_steps,
-        },
+    grid = runs(
+        args.attacks,
+        numbers("confidences", args.confidences)
+        or preset.confidences["grey" if channels == 1 else "colour"],
+        numbers("betas", args.betas) or preset.betas,
     )
+    directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
+    settings = {
+        "dataset": args.dataset,
+        "classifier": args.classifier,
+        "num_examples": num_examples,
+        "seed": args.seed,
+        **preset.search,
+        "training_steps": preset.training_steps,
+    }
+    store = Store(directory, settings)
     models = Models(
         Path(args.models_dir or directory / "models"),
         args.dataset,
         dataset,
         preset.training_steps,
         args.seed,
+        args.classifier and Path(args.classifier),
     )
+    classifier, fingerprint, defences = None, None, {}
+    if args.defence:
+        own = saved_defence(Path(args.defence))
+        defences = {Path(args.defence).stem: own}
+        classifier, fingerprint = own.magnet().classifier, own.settings["file"]
+    if args.classifier or not args.defence:
+        classifier, fingerprint = models.classifier()
+    if not args.defence:
+        defences = {
+            name: trained_defence(
+                name, known[name], classifier, models, dataset.validation, directory
+            )
+            for name in names
+        }
+    check_fit(classifier, dataset)
     evaluation = Evaluation(
         args.dataset,
         dataset,
-        args.variants,
         grid,
         dict(preset.search),
         num_examples,
         args.seed,
         store,
-        models,
+        classifier,
+        fingerprint,
+        defences,
     )
     crafted = evaluation.craft()
     rows, marks = evaluation.judge(crafted)
@@ -337,6 +342,27 @@ def run_evaluation(args) -> None:
     figures.write(directory, rows, marks, crafted, evaluation.images)
     print(report.table(rows))
     print(f"\n{directory}/report.md has the tables and figures.")
+
+
+def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
+    """Raises ValueError where a classifier is not for the dataset's images and classes."""
+    images = dataset.test.images[:16]
+    shape = getattr(classifier, "input_shape", None)
+    if isinstance(shape, tuple) and any(
+        want not in (None, got)
+        for want, got in zip(shape, (None, *images.shape[1:]), strict=True)
+    ):
+        raise ValueError(
+            f"the classifier takes images of shape {shape[1:]}, the dataset's have "
+            f"{images.shape[1:]}."
+        )
+    logits = keras.ops.convert_to_numpy(classifier(images))
+    check_logits(logits)
+    if logits.shape[1] != dataset.num_classes:
+        raise ValueError(
+            f"the classifier has {logits.shape[1]} classes, the dataset "
+            f"{dataset.num_classes}."
+        )
 
 
 def check_names(what: str, names: Sequence[str], known) -> None:
@@ -362,7 +388,7 @@ def numbers(flag: str, texts: Sequence[str] | None) -> list[float]:
 
 if __name__ == "__main__":
     flags.DEFINE_string("dataset", "digits", "'digits' or the name of a TFDS dataset.")
-    flags.DEFINE_list("variants", "D,D+JSD", "MagNet variants.")
+    flags.DEFINE_list("variants", None, "MagNet variants [D,D+JSD].")
     flags.DEFINE_list("attacks", "cw,ead", "Attacks.")
     flags.DEFINE_list("confidences", None, "Values of kappa [as the preset].")
     flags.DEFINE_list("betas", None, "EAD's weights of the L1 norm [as the preset].")
@@ -372,5 +398,12 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")
     flags.DEFINE_string("models_dir", None, "Trained models [<output_dir>/models].")
+    flags.DEFINE_string("classifier", None, "Your own classifier, a .keras file.")
+    flags.DEFINE_string("defence", None, "Your own MagNet, a .keras file.")
+    flags.DEFINE_list(
+        "modules",
+        [],
+        "Modules to import first: they register your classes and attacks.",
+    )
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
     app.run(main)

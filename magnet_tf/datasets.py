@@ -95,6 +95,10 @@ def load_tfds(name: str) -> Dataset:
             f"TFDS dataset {name!r} has images of shape {shape}; "
             "this needs images [H, W, C] that are all of one size."
         )
+    if "train" not in splits:
+        raise DatasetError(
+            f"TFDS dataset {name!r} has no training split, only {list(splits)}."
+        )
     whole = _read(builder, "train")
     if test_name := next(
         (split for split in ("test", "validation") if split in splits), None
@@ -126,7 +130,7 @@ def _prepared(name: str):
     except Exception as error:
         reason = "there is no network" if offline else _first_line(error)
         raise DatasetError(
-            f"dataset {name!r} is not in {builder.data_path.parent.parent} and could not "
+            f"dataset {name!r} is not in {builder.data_dir_root} and could not "
             f"be downloaded: {reason}. Connect to the network, or set TFDS_DATA_DIR to a "
             "folder where TFDS has prepared it, or use --dataset=digits, which needs "
             "neither."
