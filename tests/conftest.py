@@ -1,0 +1,45 @@
+"""What several tests share: the golden files, and the models and images in them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from magnet_tf import datasets, legacy
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden(golden_dir) -> dict[str, np.ndarray]:
+    """The original worker's output, `magnet.npz`."""
+    return dict(np.load(golden_dir / "magnet.npz"))
+
+
+@pytest.fixture(scope="session")
+def originals(golden_dir) -> SimpleNamespace:
+    """The original's models: `classifier`, and the autoencoders `I` and `II`."""
+    return SimpleNamespace(
+        classifier=legacy.load_model(golden_dir / "models/example_classifier"),
+        I=legacy.load_model(golden_dir / "defensive_models/MNIST_I"),
+        II=legacy.load_model(golden_dir / "defensive_models/MNIST_II"),
+    )
+
+
+@pytest.fixture(scope="session")
+def clean(golden_dir) -> datasets.Split:
+    """The 40 test images of the golden files, and their labels."""
+    archive = np.load(golden_dir / "images.npz")
+    return datasets.Split(archive["images"].astype(np.float32) / 255, archive["labels"])
+
+
+@pytest.fixture(scope="session")
+def mnist() -> datasets.Dataset:
+    try:
+        return datasets.load("mnist")
+    except datasets.DatasetError as error:
+        pytest.skip(f"needs MNIST: {error}")

@@ -1,0 +1,636 @@
+"""Files as Keras 2 and Python 2 wrote them, made by hand, and files that must be refused."""
+
+import json
+import os
+import pickle
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from magnet_tf import autoencoders, classifiers, legacy
+
+# --- whole models ------------------------------------------------------------------------
+
+GLOROT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform", "seed": None},
+}
+TRAINABLE = {
+    "use_bias": True,
+    "kernel_initializer": GLOROT,
+    "bias_initializer": {"class_name": "Zeros", "config": {}},
+    "kernel_regularizer": None,
+    "bias_regularizer": None,
+    "activity_regularizer": None,
+    "kernel_constraint": None,
+    "bias_constraint": None,
+}
+# what the original's programs compiled with: a loss of their own, an optimizer of the day
+TRAINING_CONFIG = {
+    "optimizer_config": {
+        "class_name": "SGD",
+        "config": {"lr": 0.01, "momentum": 0.9, "decay": 1e-06, "nesterov": True},
+    },
+    "loss": "fn",
+    "metrics": ["accuracy"],
+    "sample_weight_mode": None,
+    "loss_weights": None,
+}
+
+
+def layer(kind, name, **config):
+    return {"class_name": kind, "config": {"name": name, "trainable": True, **config}}
+
+
+def conv(name, filters, size=3, **config):
+    config = {"padding": "valid", "activation": "linear", **TRAINABLE, **config}
+    return layer(
+        "Conv2D",
+        name,
+        filters=filters,
+        kernel_size=[size, size],
+        strides=[1, 1],
+        data_format="channels_last",
+        dilation_rate=[1, 1],
+        **config,
+    )
+
+
+def dense(name, units):
+    return layer("Dense", name, units=units, activation="linear", **TRAINABLE)
+
+
+def relu(name):
+    return layer("Activation", name, activation="relu")
+
+
+def pool(kind, name, padding="valid"):
+    return layer(
+        kind, name, pool_size=[2, 2], strides=[2, 2], padding=padding, data_format="channels_last"
+    )
+
+
+def mnist_layers():
+    """The original's classifier as Keras 2.0 wrote it: no InputLayer, and relu by itself."""
+    first = {"batch_input_shape": [None, 28, 28, 1], "dtype": "float32"}
+    return [
+        conv("conv2d_1", 32, **first),
+        relu("activation_1"),
+        conv("conv2d_2", 32),
+        relu("activation_2"),
+        pool("MaxPooling2D", "max_pooling2d_1"),
+        conv("conv2d_3", 64),
+        relu("activation_3"),
+        conv("conv2d_4", 64),
+        relu("activation_4"),
+        pool("MaxPooling2D", "max_pooling2d_2"),
+        layer("Flatten", "flatten_1"),
+        dense("dense_1", 200),
+        relu("activation_5"),
+        layer("Dropout", "dropout_1", rate=0.5),
+        dense("dense_2", 200),
+        relu("activation_6"),
+        dense("dense_3", 10),
+    ]
+
+
+def cifar10_layers():
+    layers = []
+    for i, (filters, size) in enumerate(
+        [(96, 3)] * 3 + [(192, 3)] * 3 + [(192, 3), (192, 1), (10, 1)], start=1
+    ):
+        layers += [conv(f"conv2d_{i}", filters, size), relu(f"activation_{i}")]
+        if i in (3, 6):
+            layers.append(pool("MaxPooling2D", f"max_pooling2d_{i // 3}"))
+    layers[0]["config"]["batch_input_shape"] = [128, 32, 32, 3]
+    average = layer(
+        "GlobalAveragePooling2D", "global_average_pooling2d_1", data_format="channels_last"
+    )
+    return [*layers, average, dense("dense_1", 10)]
+
+
+def autoencoder_layers(structure, channels):
+    """The original's autoencoder: sigmoid, L2 activity regularizers, 'same' throughout."""
+    layers = [
+        layer(
+            "InputLayer",
+            "input_1",
+            batch_input_shape=[None, 28, 28, channels],
+            dtype="float32",
+            sparse=False,
+        )
+    ]
+
+    def add_conv(filters):
+        layers.append(
+            conv(
+                f"conv2d_{len(layers)}",
+                filters,
+                padding="same",
+                activation="sigmoid",
+                activity_regularizer={
+                    "class_name": "L1L2",
+                    "config": {"l1": 0.0, "l2": 9.999999717180685e-10},
+                },
+            )
+        )
+
+    pools = {"max": "MaxPooling2D", "average": "AveragePooling2D"}
+    for entry in structure:
+        if entry in pools:
+            layers.append(pool(pools[entry], f"{entry}_pooling2d_1", padding="same"))
+        else:
+            add_conv(entry)
+    for entry in reversed(structure):
+        if entry in pools:
+            up = {"size": [2, 2], "data_format": "channels_last"}
+            layers.append(layer("UpSampling2D", "up_sampling2d_1", **up))
+        else:
+            add_conv(entry)
+    add_conv(channels)
+    return layers
+
+
+def functional(layers):
+    """A `Model` of layers each of which is called on the one before."""
+    names = [spec["config"]["name"] for spec in layers]
+    inbound = [[], *([[[name, 0, 0, {}]]] for name in names[:-1])]
+    return {
+        "class_name": "Model",
+        "config": {
+            "name": "model_1",
+            "layers": [
+                {**spec, "name": name, "inbound_nodes": nodes}
+                for spec, name, nodes in zip(layers, names, inbound)
+            ],
+            "input_layers": [[names[0], 0, 0]],
+            "output_layers": [[names[-1], 0, 0]],
+        },
+    }
+
+
+def sequential(layers):
+    """As Keras wrote them before 2.2.3; later, as {"name": ..., "layers": [...]}."""
+    return {"class_name": "Sequential", "config": layers}
+
+
+def randomized(model):
+    """The model with weights that are neither tiny nor zero."""
+    random = np.random.RandomState(0)
+    model.set_weights([random.normal(0, 0.2, w.shape).astype(np.float32) for w in model.weights])
+    return model
+
+
+def write(path, config, like, as_bytes=True):
+    """Writes a whole model as `model.save` of Keras 2 did, with another model's weights."""
+
+    def text(value):
+        value = value if isinstance(value, str) else json.dumps(value)
+        return np.bytes_(value.encode()) if as_bytes else value
+
+    arrays = iter(like.get_weights())
+    specs = config["config"]
+    specs = specs if isinstance(specs, list) else specs["layers"]
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = text("2.0.8")
+        file.attrs["backend"] = text("tensorflow")
+        file.attrs["model_config"] = text(config)
+        file.attrs["training_config"] = text(TRAINING_CONFIG)
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = [text(spec["config"]["name"]) for spec in specs]
+        for spec in specs:
+            name = spec["config"]["name"]
+            group = weights.create_group(name)
+            own = ["kernel", "bias"] if spec["class_name"] in ("Conv2D", "Dense") else []
+            names = [f"{name}/{part}:0" for part in own]
+            group.attrs["weight_names"] = [text(weight) for weight in names]
+            for weight in names:
+                group[weight] = next(arrays)
+        optimizer = file.create_group("optimizer_weights")
+        optimizer.attrs["weight_names"] = [text("training/SGD/Variable:0")]
+        optimizer["training/SGD/Variable:0"] = np.zeros(3, np.float32)
+    assert next(arrays, None) is None
+    return path
+
+
+def assert_same(model, expected):
+    """The same function of images, and float32 weights to the last bit."""
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+    x = np.random.RandomState(1).uniform(size=(3, *expected.input_shape[1:])).astype(np.float32)
+    np.testing.assert_allclose(model(x), expected(x), rtol=1e-5, atol=1e-5)
+    assert not model.compiled
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+@pytest.mark.parametrize("bare_list", [True, False])
+def test_mnist_classifier(tmp_path, as_bytes, bare_list):
+    config = sequential(mnist_layers())
+    if not bare_list:
+        config["config"] = {"name": "sequential_1", "layers": config["config"]}
+    expected = randomized(classifiers.mnist_classifier())
+    model = legacy.load_model(write(tmp_path / "example_classifier", config, expected, as_bytes))
+    assert_same(model, expected)
+    names = [spec["config"]["name"] for spec in mnist_layers()]
+    assert [one.name for one in model.layers if not one.name.endswith("_input")] == names
+
+
+def test_cifar10_classifier(tmp_path):
+    expected = randomized(classifiers.cifar10_classifier())
+    path = write(tmp_path / "example_classifier", sequential(cifar10_layers()), expected)
+    assert_same(legacy.load_model(str(path)), expected)
+
+
+@pytest.mark.parametrize(
+    ("structure", "channels"), [([3, "average", 3], 1), ([3], 3), ([4, "max", 2], 1)]
+)
+def test_autoencoders(tmp_path, structure, channels):
+    expected = randomized(autoencoders.denoising_autoencoder(structure, (28, 28, channels)))
+    config = functional(autoencoder_layers(structure, channels))
+    model = legacy.load_model(write(tmp_path / "MNIST_I", config, expected))
+    assert_same(model, expected)
+    for one in model.layers:
+        if isinstance(one, keras.layers.Conv2D):
+            assert one.activity_regularizer.l2 == pytest.approx(1e-9)
+
+
+@pytest.mark.parametrize(
+    "file", ["models/example_classifier", "defensive_models/MNIST_I", "defensive_models/MNIST_II"]
+)
+def test_golden_files(golden_dir, file):
+    """Weights to the last bit; what the models then compute is in test_parity.py."""
+    model = legacy.load_model(golden_dir / file)
+    arrays = {}
+    with h5py.File(golden_dir / file) as original:
+        original["model_weights"].visititems(
+            lambda name, item: (
+                arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    assert len(arrays) == len(model.weights)
+    for one in model.layers:
+        for variable in one.weights:
+            expected = arrays[f"{one.name}/{one.name}/{variable.name}:0"]
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), expected)
+
+
+def test_loaded_model_saves_as_keras_3_does(tmp_path, originals, clean):
+    originals.I.save(tmp_path / "again.keras")
+    again = keras.saving.load_model(tmp_path / "again.keras")
+    np.testing.assert_array_equal(again(clean.images), originals.I(clean.images))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small autoencoder's file, to be spoilt: input_1, conv2d_1, conv2d_2, conv2d_3."""
+    config = functional(autoencoder_layers([3], 1))
+    model = randomized(autoencoders.denoising_autoencoder([3], (28, 28, 1)))
+    return write(tmp_path / "MNIST_II", config, model)
+
+
+def edited(path, edit):
+    """The file with its model_config changed by a function of it."""
+    with h5py.File(path, "a") as file:
+        config = json.loads(file.attrs["model_config"])
+        edit(config["config"]["layers"], config)
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def assert_refused(path, *parts):
+    """One sentence or two on one line, which name the file and the parts at fault."""
+    with pytest.raises(legacy.LegacyError) as caught:
+        legacy.load_model(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_missing_file(tmp_path):
+    assert_refused(tmp_path / "MNIST_I", "no such file")
+    assert_refused(tmp_path, "no such file")
+
+
+def test_not_hdf5(tmp_path):
+    path = tmp_path / "MNIST_I"
+    for content in (b"", b"no model", pickle.dumps(np.zeros(3))):
+        path.write_bytes(content)
+        assert_refused(path, "not an HDF5 file")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_truncated(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(len(content) * share)])
+    assert_refused(saved, "cut short")
+
+
+def test_not_a_whole_model(tmp_path):
+    path = tmp_path / "weights"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv2d_1"]
+        file["conv2d_1/kernel:0"] = np.zeros((3, 3, 1, 3))
+    assert_refused(path, "model_config", "save_weights")
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", "null", '{"class_name": "Sequential"}'])
+def test_garbled_configuration(saved, config):
+    with h5py.File(saved, "a") as file:
+        file.attrs["model_config"] = config
+    assert_refused(saved, "not as Keras 2")
+
+
+def test_lacks_all_weights(saved):
+    with h5py.File(saved, "a") as file:
+        del file["model_weights"]
+    assert_refused(saved, "model_weights")
+
+
+@pytest.mark.parametrize("name", ["conv2d_2", "conv2d_2/conv2d_2", "conv2d_2/conv2d_2/bias:0"])
+def test_lacks_a_weight(saved, name):
+    with h5py.File(saved, "a") as file:
+        del file["model_weights"][name]
+    assert_refused(saved, "weights of layer 'conv2d_2'", "missing")
+
+
+def test_lacks_weight_names(saved):
+    with h5py.File(saved, "a") as file:
+        del file["model_weights/conv2d_1"].attrs["weight_names"]
+    assert_refused(saved, "weights of layer 'conv2d_1'", "missing")
+
+
+def test_fewer_weights_than_the_layer_has(saved):
+    with h5py.File(saved, "a") as file:
+        file["model_weights/conv2d_1"].attrs["weight_names"] = [b"conv2d_1/kernel:0"]
+    assert_refused(saved, "weights of layer 'conv2d_1'", "(3, 3, 1, 3)", "(3,)")
+
+
+def test_weight_of_another_shape(saved):
+    with h5py.File(saved, "a") as file:
+        del file["model_weights/conv2d_3/conv2d_3/kernel:0"]
+        file["model_weights/conv2d_3/conv2d_3/kernel:0"] = np.zeros((3, 3, 1, 3), np.float32)
+    assert_refused(saved, "weights of layer 'conv2d_3'", "(3, 3, 1, 3)", "(3, 3, 3, 1)")
+
+
+@pytest.mark.parametrize("position", [1, 2, 4])
+def test_lambda(saved, position):
+    """Wherever it stands, and whatever it holds: it is not even read."""
+    code = {"function": ["4wEAAAA=\n", None, None], "function_type": "lambda", "arguments": {}}
+    spec = {**layer("Lambda", "lambda_1", **code), "name": "lambda_1", "inbound_nodes": []}
+    edited(saved, lambda layers, _: layers.insert(position, spec))
+    assert_refused(saved, "'lambda_1' is a Lambda", "Python code", "without it")
+
+
+@pytest.mark.parametrize("kind", ["Convolution2D", "BatchNormalization", "Model", "Evil", "Input"])
+def test_class_that_is_not_read(saved, kind):
+    edited(saved, lambda layers, _: layers[2].update(class_name=kind))
+    assert_refused(saved, "'conv2d_2'", repr(kind), "Conv2D", "UpSampling2D")
+
+
+@pytest.mark.parametrize(
+    "activation", ["hard_sigmoid", "fn", {"class_name": "function", "config": "fn"}, None]
+)
+def test_activation_that_is_not_read(saved, activation):
+    edited(saved, lambda layers, _: layers[3]["config"].update(activation=activation))
+    assert_refused(saved, "'conv2d_3'", "activation", repr(activation), "sigmoid")
+
+
+def test_regularizer_that_is_not_read(saved):
+    own = {"class_name": "Mine", "config": {}}
+    edited(saved, lambda layers, _: layers[1]["config"].update(activity_regularizer=own))
+    assert_refused(saved, "'conv2d_1'", "'Mine'")
+
+
+def test_layer_without_a_needed_argument(saved):
+    edited(saved, lambda layers, _: layers[1]["config"].pop("filters"))
+    assert_refused(saved, "'conv2d_1'", "filters")
+
+
+def test_layers_that_do_not_fit(saved):
+    flat = {"class_name": "Flatten", "config": {"name": "conv2d_1"}}
+    edited(saved, lambda layers, _: layers[1].update(flat))
+    assert_refused(saved, "'conv2d_2' does not fit its input")
+
+
+def test_no_input_shape(saved):
+    edited(saved, lambda layers, _: layers[0]["config"].pop("batch_input_shape"))
+    assert_refused(saved, "'input_1'", "batch_input_shape")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [[["conv2d_1", 0, 0, {}], ["input_1", 0, 0, {}]]],
+        [[["conv2d_1", 0, 0, {}]], [["input_1", 0, 0, {}]]],
+        [[["conv2d_3", 0, 0, {}]]],
+        [],
+    ],
+    ids=["two inputs", "called twice", "a circle", "no input"],
+)
+def test_not_a_chain(saved, nodes):
+    edited(saved, lambda layers, _: layers[2].update(inbound_nodes=nodes))
+    assert_refused(saved, "conv2d_", "chain of layers")
+
+
+@pytest.mark.parametrize("end", ["input_layers", "output_layers"])
+def test_several_ends(saved, end):
+    edited(saved, lambda _, config: config["config"][end].append(["conv2d_1", 0, 0]))
+    assert_refused(saved, "one input and one output")
+
+
+def test_model_of_another_kind(saved):
+    edited(saved, lambda _, config: config.update(class_name="Mine"))
+    assert_refused(saved, "'Mine'", "Sequential")
+
+
+# --- pickled attack data -----------------------------------------------------------------
+
+ARRAYS = {
+    "images": np.random.RandomState(0).uniform(size=(3, 4, 4, 1)).astype(np.float32),
+    "indices": np.arange(7),
+    "float64": np.linspace(0, 1, 5),
+    "8-bit": np.arange(250, 256, dtype=np.uint8),
+    "bool": np.array([[True, False], [False, False]]),
+    "big-endian": np.arange(5, dtype=">f4"),
+    "Fortran order": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
+    "axes swapped": np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2),
+    "every other": np.arange(12)[::2],
+    "empty": np.zeros((0, 28, 28, 1), np.float32),
+    "one number": np.array(3.5),
+}
+
+
+def load(tmp_path, content):
+    path = tmp_path / "example_carlini_0.0.pkl"
+    path.write_bytes(content)
+    return legacy.load_attack_data(path)
+
+
+def assert_pickle_refused(tmp_path, content, *parts):
+    with pytest.raises(legacy.LegacyError) as caught:
+        load(tmp_path, content)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'example_carlini_0.0.pkl'}: ") and "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays(tmp_path, name, protocol):
+    array = ARRAYS[name]
+    content = pickle.dumps(array, protocol)
+    result = load(tmp_path, content)
+    assert type(result) is np.ndarray and result.flags.writeable
+    assert result.dtype == array.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(result, array)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_arrays_of_numpy_1_and_2(tmp_path, protocol):
+    """The module was renamed in between; its name's length is in the pickle from protocol 4 on."""
+    content = pickle.dumps(ARRAYS["images"], protocol)
+    names = [(b"numpy._core.", b"numpy.core."), (b"\x13numpy.core.", b"\x12numpy.core.")]
+    other = content
+    for new, old in names:
+        other = other.replace(new, old)
+    assert other != content
+    if protocol == 5:  # the frame is one byte shorter
+        size = int.from_bytes(content[3:11], "little")
+        other = other[:3] + (size - 1).to_bytes(8, "little") + other[11:]
+    np.testing.assert_array_equal(load(tmp_path, other), ARRAYS["images"])
+
+
+def test_arrays_of_python_2(tmp_path):
+    """`pickle.dump` and `cPickle.dump(..., 2)` of np.array([0, 255, 10]) there."""
+    text = rb"""cnumpy.core.multiarray
+_reconstruct
+p0
+(cnumpy
+ndarray
+p1
+(I0
+tp2
+S'b'
+p3
+tp4
+Rp5
+(I1
+(I3
+tp6
+cnumpy
+dtype
+p7
+(S'i8'
+p8
+I0
+I1
+tp9
+Rp10
+(I3
+S'<'
+p11
+NNNI-1
+I-1
+I0
+tp12
+bI00
+S'\x00\x00\x00\x00\x00\x00\x00\x00\xff\x00\x00\x00\x00\x00\x00\x00\n\x00\x00\x00\x00\x00\x00\x00'
+p13
+tp14
+b."""
+    binary = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b"
+        b"\x87Rq\x03(K\x01K\x03\x85cnumpy\ndtype\nq\x04U\x02i8K\x00K\x01\x87Rq\x05(K\x03U\x01<NNN"
+        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x18"
+        + np.array([0, 255, 10], "<i8").tobytes()
+        + b"tb."
+    )
+    for content in (text, binary):
+        np.testing.assert_array_equal(load(tmp_path, content), [0, 255, 10])
+
+
+def test_golden_data(golden_dir):
+    folder = golden_dir / "attack_data"
+    with open(folder / "example_carlini_10.0.pkl", "rb") as file:
+        expected = pickle.load(file)
+    result = legacy.load_attack_data(folder / "example_carlini_10.0.pkl")
+    np.testing.assert_array_equal(result, expected)
+    assert result.shape == (40, 28, 28, 1) and result.dtype == np.float32
+    assert legacy.load_attack_data(str(folder / "example_idx.pkl")).shape == (40,)
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [np.zeros(2), x]])
+def test_other_names_are_refused_and_nothing_is_run(tmp_path, protocol, wrap):
+    trace = tmp_path / "trace"
+    content = pickle.dumps(wrap(Call(os.mkdir, str(trace))), protocol)
+    assert_pickle_refused(
+        tmp_path, content, f"{os.mkdir.__module__}.mkdir", "Nothing of it was run"
+    )
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (Call(eval, "1"), "eval"),
+        (np.float32(1), "scalar"),
+        (np.ma.zeros(2), "numpy.ma"),
+        (np.array(["a", "b"]), "'U1'"),
+        (np.array([1, None]), "'O8'"),
+        (np.zeros(2, "f4,i4"), "'V8'"),
+        (np.zeros(2, complex), "'c16'"),
+        (np.zeros(2, "M8[s]"), "'M8'"),
+        ([np.zeros(2)], "list"),
+        ({"x": np.zeros(2)}, "dict"),
+        ([1, 2, 3], "list"),
+        (None, "NoneType"),
+        (np.dtype("f4"), "DType"),
+        (Call(np.ndarray, (3,)), "Array"),
+        (np.ndarray, "type"),
+    ],
+)
+def test_other_values_are_refused(tmp_path, value, name):
+    assert_pickle_refused(tmp_path, pickle.dumps(value), name)
+
+
+def test_codecs_serve_latin1_alone(tmp_path):
+    content = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R."
+    assert_pickle_refused(tmp_path, content, "'rot13'")
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_truncated_pickle(tmp_path, protocol):
+    content = pickle.dumps(ARRAYS["images"], protocol)
+    for length in (0, 1, 20, len(content) // 2, len(content) - 1):
+        assert_pickle_refused(tmp_path, content[:length], "cut short")
+
+
+def test_data_of_another_size(tmp_path):
+    content = pickle.dumps(np.zeros((3, 4)), 5).replace(b"K\x03K\x04", b"K\x03K\x05")
+    assert_pickle_refused(tmp_path, content, "reshape")
+
+
+@pytest.mark.parametrize("content", [b"no pickle", b"\x89HDF\r\n\x1a\n", b"\x00" * 100])
+def test_not_a_pickle(tmp_path, content):
+    assert_pickle_refused(tmp_path, content, "no pickled array")
+
+
+def test_missing_pickle(tmp_path):
+    with pytest.raises(legacy.LegacyError, match=r"example_idx\.pkl: there is no such file"):
+        legacy.load_attack_data(tmp_path / "example_idx.pkl")

@@ -1,0 +1,131 @@
+"""The noise, and what the autoencoders' training asks of the training loop."""
+
+import inspect
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from magnet_tf.datasets import Dataset, Split
+from magnet_tf.variants import Autoencoder
+from train import autoencoder, loop
+from train.recipes import Recipe
+
+RECIPE = Recipe(epochs=1, batch_size=8)
+GREY = np.full((200, 8, 8, 1), 0.5, np.float32)
+
+
+def test_noise_has_its_standard_deviation():
+    noise = autoencoder.add_noise(GREY, 0.1, seed=0) - GREY
+    assert noise.dtype == np.float32
+    assert noise.std() == pytest.approx(0.1, rel=0.03)
+    assert noise.mean() == pytest.approx(0, abs=3e-3)
+
+
+def test_noise_is_clipped():
+    black = autoencoder.add_noise(np.zeros_like(GREY), 0.1, seed=0)
+    white = autoencoder.add_noise(np.ones_like(GREY), 0.1, seed=0)
+    assert black.min() == 0 and white.max() == 1
+    assert np.mean(black == 0) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(white == 1) == pytest.approx(0.5, abs=0.03)
+
+
+def test_noise_follows_its_seed():
+    one, again, other = (autoencoder.add_noise(GREY, 0.1, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
+
+
+def test_no_noise():
+    np.testing.assert_array_equal(autoencoder.add_noise(GREY, 0.0, seed=0), GREY)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the training loop is called with, by the names of its arguments."""
+    arguments, signature = {}, inspect.signature(loop.train)
+
+    def train(*args, **kwargs):
+        arguments.update(signature.bind(*args, **kwargs).arguments)
+
+    monkeypatch.setattr(loop, "train", train)
+    return arguments
+
+
+def train(path, loss="mse"):
+    random = np.random.RandomState(0)
+    splits = [
+        Split(random.uniform(size=(n, 8, 8, 1)).astype(np.float32), np.zeros(n, int))
+        for n in (12, 8, 4)
+    ]
+    data, spec = Dataset(*splits, num_classes=1), Autoencoder((2, "max"), noise=0.1)
+    autoencoder.train_autoencoder("made up", data, spec, RECIPE, path, 7, loss)
+    return data
+
+
+def test_it_learns_from_noisy_images_toward_clean_ones(asked, tmp_path):
+    data = train(tmp_path / "it.keras")
+    assert asked["targets"] is data.train.images
+    noise = asked["inputs"] - asked["targets"]
+    assert 0.05 < noise.std() < 0.1  # of 0.1, less what was clipped
+    pools = [i for i in asked["build"]().layers if "Pooling" in type(i).__name__]
+    assert [type(pool) for pool in pools] == [keras.layers.MaxPooling2D]
+    settings = {"dataset": "made up", "structure": (2, "max"), "noise": 0.1}
+    assert asked["settings"] == {**settings, "loss": "mse"}
+    assert asked["recipe"] == RECIPE and asked["seed"] == 7
+    assert asked["path"] == tmp_path / "it.keras"
+
+
+def test_the_optimizer_is_adam_as_it_comes(asked, tmp_path):
+    train(tmp_path / "it.keras")
+    optimizer = asked["build"]().optimizer
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    values = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
+    assert values == (0.9, 0.999, 1e-7)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(("loss", "value"), [("mse", 0.05), ("mae", 0.2)])
+def test_what_is_minimised(loss, value, asked, tmp_path):
+    """Of errors 0.1 and 0.3: mean square 0.05, mean 0.2."""
+    train(tmp_path / "it.keras", loss)
+    model = asked["build"]()
+    clean = np.zeros((1, 8, 8, 1), np.float32)
+    wrong = clean + np.float32([0.1, 0.3] * 4)[:, None]
+    loss_value = model.compute_loss(y=clean, y_pred=keras.ops.convert_to_tensor(wrong))
+    assert float(loss_value) == pytest.approx(value, rel=1e-5)
+
+
+def test_the_card_gets_the_errors_on_validation_images(asked, tmp_path):
+    """Of an autoencoder that returns black: those of the images themselves."""
+    clean = train(tmp_path / "it.keras").validation.images
+    black = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Rescaling(0.0)]
+    )
+    assert asked["evaluate"](black) == {
+        "validation_mse": pytest.approx(np.mean(clean**2), rel=1e-5),
+        "validation_mae": pytest.approx(np.mean(clean), rel=1e-5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "spec"),
+    [
+        ({"name": "II"}, "II", Autoencoder((3,), 0.1)),
+        (
+            {"structure": ["4", "max", "5"]},
+            "4_max_5",
+            Autoencoder((4, "max", 5), 0.3),
+        ),
+    ],
+)
+def test_the_autoencoder_that_flags_ask_for(flags, name, spec):
+    flags = {"dataset": "mnist", "name": "I", "structure": None, "noise": 0.3, **flags}
+    assert autoencoder.chosen(SimpleNamespace(**flags), 1) == (name, spec)
+
+
+def test_flags_that_ask_for_an_unknown_autoencoder():
+    flags = {"dataset": "cifar10", "name": "II", "structure": None, "noise": 0.1}
+    with pytest.raises(ValueError, match=r"no autoencoder 'II'; .* \['I', 'I-256'\]"):
+        autoencoder.chosen(SimpleNamespace(**flags), 3)
