@@ -48,18 +48,27 @@ def check_inputs(
     return x.astype(np.float32, copy=False), labels.astype(np.int64)
 
 
-def check_classifier(classifier: Callable, x: np.ndarray, labels: np.ndarray) -> None:
+def check_classifier(
+    classifier: Callable, x: np.ndarray, labels: np.ndarray, batch_size: int
+) -> None:
     """Raises ValueError where a classifier does not give finite logits for the labels.
 
     Args:
-        x: a few images [N, H, W, C]; labels: all labels that will be used.
+        classifier: from images to logits.
+        x: images [N, H, W, C]. labels: int [N]. batch_size: images at a time.
     """
-    logits = np.asarray(classifier(x))
-    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
+    parts = [
+        np.asarray(classifier(x[start : start + batch_size]))
+        for start in range(0, len(x), batch_size)
+    ]
+    if any(part.ndim != 2 or part.shape[1] < 2 for part in parts) or sum(
+        map(len, parts)
+    ) != len(x):
         raise ValueError(
-            f"the classifier must return logits [N, K] with K at least 2, got shape "
-            f"{logits.shape} for {len(x)} images."
+            "the classifier must return logits [N, K] with K at least 2, got shape "
+            f"{parts[0].shape} for {len(x[:batch_size])} images."
         )
+    logits = np.concatenate(parts)
     if not np.isfinite(logits).all():
         raise ValueError("the classifier returns NaN or infinite logits.")
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):

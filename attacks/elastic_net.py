@@ -125,9 +125,9 @@ def inner_loop(
 def shrink(
     z: tf.Tensor, x0: tf.Tensor, beta: float, bounds: tuple[float, float]
 ) -> tf.Tensor:
-    """S_beta(z): x0 where |z - x0| <= beta, else z moved by beta toward x0, within the bounds.
+    """S_beta(z): x0 where |z - x0| <= beta, else z moved by beta toward x0, in the bounds.
 
-    Chen et al., equation 5. All tensors [N, H, W, C].
+    The projected shrinkage-thresholding of Chen et al.; all tensors are [N, H, W, C].
     """
     low, high = bounds
     difference = z - x0

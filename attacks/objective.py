@@ -1,7 +1,7 @@
 """What the attacks minimise beside a distance: the hinge on the classifier's margin.
 
 Carlini & Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017
-(arXiv 1608.04644), equation f6 with a confidence; Chen et al., AAAI 2018, equations 2 and 3.
+(arXiv 1608.04644), function f6 with a confidence.
 """
 
 import tensorflow as tf
@@ -28,7 +28,8 @@ def is_adversarial(
 ):
     """Whether the label loses after `confidence` is added to its logit (`compare` in C&W's code).
 
-    Targeted: whether it wins after `confidence` is taken from it.
+    Targeted: whether it wins after `confidence` is taken from it. Never with logits that
+    are not finite.
 
     Returns:
         Bool tensor [N].
@@ -36,7 +37,8 @@ def is_adversarial(
     handicap = -confidence if targeted else confidence
     shifted = logits + handicap[:, None] * tf.one_hot(labels, logits.shape[-1])
     wins = tf.argmax(shifted, axis=-1, output_type=labels.dtype) == labels
-    return wins if targeted else ~wins
+    finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1)
+    return finite & (wins if targeted else ~wins)
 
 
 def per_image(values: tf.Tensor) -> tf.Tensor:

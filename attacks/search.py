@@ -139,7 +139,7 @@ def attack(
         **own_settings,
     )
     x, labels = check_inputs(x, labels, bounds)
-    check_classifier(classifier, x[:SMALLEST_CHUNK], labels)
+    check_classifier(classifier, x, labels, batch_size)
     if jit_compile is None:  # on a CPU, XLA's convolutions are slower than TensorFlow's
         jit_compile = bool(tf.config.list_physical_devices("GPU"))
     # A Keras model's graph does not change, but what another callable does may.

@@ -114,7 +114,7 @@ class PackLoss(keras.losses.Loss):
     """What a pack minimises: to reconstruct, and to differ from one another.
 
     sum_i MSE(AE_i(x), clean) - alpha * sum_i MSE(AE_i(x), mean_j AE_j(x)); Meng & Chen,
-    CCS 2017, equation 7.
+    CCS 2017, section 4.3.
 
     Args:
         alpha: weight of the diversity, at least 0; 0.2 in the original.

@@ -22,6 +22,8 @@ class ReconstructionDetector(keras.layers.Layer):
 
     def __init__(self, autoencoder: keras.Model, p: int = 2, **kwargs):
         super().__init__(**kwargs)
+        if not p > 0:
+            raise ValueError(f"p must be above 0, got {p}.")
         self.autoencoder = autoencoder
         self.p = p
 

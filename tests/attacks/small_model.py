@@ -61,7 +61,11 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 
 def hinge(
-    model: SmallModel, x: np.ndarray, labels: np.ndarray, confidence: float, targeted: bool
+    model: SmallModel,
+    x: np.ndarray,
+    labels: np.ndarray,
+    confidence: float,
+    targeted: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hinge [N], its gradient with respect to x, and who has fooled the model, in float64."""
     logits, n = model.logits(x), np.arange(len(x))

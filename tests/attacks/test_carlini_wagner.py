@@ -37,9 +37,12 @@ def model():
 
 
 @pytest.mark.parametrize(
-    ("c", "confidence", "targeted"), [(1.0, 0.0, False), (10.0, 0.2, False), (1.0, 0.1, True)]
+    ("c", "confidence", "targeted"),
+    [(1.0, 0.0, False), (10.0, 0.2, False), (1.0, 0.1, True)],
 )
-def test_every_iterate_and_the_result_are_those_of_float64(model, c, confidence, targeted):
+def test_every_iterate_and_the_result_are_those_of_float64(
+    model, c, confidence, targeted
+):
     x0 = images(16)
     labels = model.logits(x0).argmax(axis=1)
     if targeted:
@@ -69,17 +72,26 @@ def test_every_iterate_and_the_result_are_those_of_float64(model, c, confidence,
     best = xs[distance.argmin(axis=0), np.arange(len(x0))]
     np.testing.assert_array_equal(result.success, success)
     np.testing.assert_allclose(
-        result.adversarial, np.where(success[:, None, None, None], best, x0), rtol=0, atol=1e-4
+        result.adversarial,
+        np.where(success[:, None, None, None], best, x0),
+        rtol=0,
+        atol=1e-4,
     )
 
 
 def test_original(golden_dir, originals, clean):
     """The search over c turns rounding into small jumps, so not every image is within 2 %."""
     result = carlini_wagner_l2(
-        originals.classifier, clean.images, clean.labels, max_iterations=300, binary_search_steps=6
+        originals.classifier,
+        clean.images,
+        clean.labels,
+        max_iterations=300,
+        binary_search_steps=6,
     )
     golden = legacy.load_attack_data(golden_dir / "attack_data/example_carlini_0.0.pkl")
-    golden_l2 = np.sqrt(((golden.astype(np.float64) - clean.images) ** 2).sum(axis=(1, 2, 3)))
+    golden_l2 = np.sqrt(
+        ((golden.astype(np.float64) - clean.images) ** 2).sum(axis=(1, 2, 3))
+    )
     golden_success = (golden != 0.5).any(axis=(1, 2, 3))
     assert abs(result.success.sum() - golden_success.sum()) <= 1
 

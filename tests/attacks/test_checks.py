@@ -17,8 +17,16 @@ def with_value(value, at=17):
 
 
 BAD_IMAGES = {
-    "above the bounds": (with_value(1.5), ValueError, r"within the bounds \(0.0, 1.0\).*1.5"),
-    "below the bounds": (with_value(-0.5), ValueError, r"within the bounds \(0.0, 1.0\).*-0.5"),
+    "above the bounds": (
+        with_value(1.5),
+        ValueError,
+        r"within the bounds \(0.0, 1.0\).*1.5",
+    ),
+    "below the bounds": (
+        with_value(-0.5),
+        ValueError,
+        r"within the bounds \(0.0, 1.0\).*-0.5",
+    ),
     "NaN": (with_value(np.nan), ValueError, "NaN or infinite"),
     "infinite": (with_value(np.inf), ValueError, "NaN or infinite"),
     "a single image": (X[0], ValueError, r"\[N, H, W, C\], got shape \(6, 6, 1\)"),
@@ -81,7 +89,8 @@ def test_classifier(attack, case):
 
 @both_attacks
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in BAD_SETTINGS.items() for value in values]
+    ("name", "value"),
+    [(name, value) for name, values in BAD_SETTINGS.items() for value in values],
 )
 def test_settings(attack, name, value):
     with pytest.raises(ValueError, match=f"^{name} must be .* 0, got {value}"):

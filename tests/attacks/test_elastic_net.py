@@ -11,7 +11,9 @@ from tests.attacks.small_model import CLASSES, SmallModel, Spy, hinge, images
 BETA, ITERATIONS = 0.01, 100
 
 
-def step(model, x0, x, y, k, labels, *, c, beta, iterations, confidence=0.0, targeted=False):
+def step(
+    model, x0, x, y, k, labels, *, c, beta, iterations, confidence=0.0, targeted=False
+):
     """Chen et al., algorithm 1: x_{k+1} and y_{k+1} from x_k and y_k."""
     gradient = c * hinge(model, y, labels, confidence, targeted)[1] + 2 * (y - x0)
     z = y - 0.01 * np.sqrt(1 - k / iterations) * gradient
@@ -67,12 +69,18 @@ def test_every_iterate_and_both_rules_are_those_of_float64(
     assert 0 < success.sum() < len(x0)
     for rule, distance in zip(("EN", "L1"), distances(xs, x0, beta)):
         best = np.where(fooled, distance, np.inf).argmin(axis=0)
-        expected = np.where(success[:, None, None, None], xs[best, np.arange(len(x0))], x0)
+        expected = np.where(
+            success[:, None, None, None], xs[best, np.arange(len(x0))], x0
+        )
         np.testing.assert_array_equal(results[rule].success, success)
-        np.testing.assert_allclose(results[rule].adversarial, expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(
+            results[rule].adversarial, expected, rtol=0, atol=1e-4
+        )
 
 
-@pytest.mark.parametrize(("c", "targeted"), [(10.0, False), (100.0, False), (10.0, True)])
+@pytest.mark.parametrize(
+    ("c", "targeted"), [(10.0, False), (100.0, False), (10.0, True)]
+)
 def test_every_step_is_that_of_float64(model, victims, c, targeted):
     """Each from where the attack stands: with a large c, iterates cross the hinge's kink again
     and again, and two runs from the image on would part, as rounding grows a hundredfold.
@@ -86,7 +94,16 @@ def test_every_step_is_that_of_float64(model, victims, c, targeted):
     before = np.concatenate([x0[None], seen_x])
     errors = []
     for k in range(ITERATIONS - 1):
-        x, y = step(model, x0, before[k], seen_y[k], k, labels, iterations=ITERATIONS, **settings)
+        x, y = step(
+            model,
+            x0,
+            before[k],
+            seen_y[k],
+            k,
+            labels,
+            iterations=ITERATIONS,
+            **settings,
+        )
         error = np.maximum(np.abs(seen_x[k] - x), np.abs(seen_y[k + 1] - y))
         errors.append(error.max(axis=(1, 2, 3)))
     # an image that stands within rounding of the kink may step either way
@@ -117,7 +134,12 @@ def spied(model, x0, labels, *, c, beta, confidence=0.0, targeted=False):
 def test_each_rule_is_best_by_its_own_distance(model, victims, confidence):
     x, labels = victims
     results = elastic_net(
-        model, x, labels, confidence=confidence, max_iterations=100, binary_search_steps=5
+        model,
+        x,
+        labels,
+        confidence=confidence,
+        max_iterations=100,
+        binary_search_steps=5,
     )
     np.testing.assert_array_equal(results["EN"].success, results["L1"].success)
     assert results["EN"].success.sum() > 10
@@ -155,6 +177,8 @@ def test_original(golden_dir, originals, clean):
         result = results[case["rule"]]
         assert result.success.all()
         en, l1 = distances(result.adversarial, clean.images[:10])
-        mean = {key: np.mean([run[key] for run in case["runs"]]) for key in ("en", "l1")}
+        mean = {
+            key: np.mean([run[key] for run in case["runs"]]) for key in ("en", "l1")
+        }
         assert en.mean() == pytest.approx(mean["en"], rel=0.1)
         assert l1.mean() == pytest.approx(mean["l1"], rel=0.1)

@@ -37,7 +37,9 @@ def assert_alike(one, other):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("confidence", "targeted"), [(0.0, False), (3.0, False), (2.5, True)])
+@pytest.mark.parametrize(
+    ("confidence", "targeted"), [(0.0, False), (3.0, False), (2.5, True)]
+)
 def test_result_is_what_it_says(model, victims, rule, confidence, targeted):
     x, labels = victims
     if targeted:

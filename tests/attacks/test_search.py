@@ -53,7 +53,9 @@ def test_random_patterns(steps, rate):
     successes[:, 0], successes[:, 1] = False, True
     tried, result = run(successes, scores, 1e-3)
     for i in range(200):
-        expected, best = model_of_search(successes[:, i].tolist(), scores[:, i].tolist(), 1e-3)
+        expected, best = model_of_search(
+            successes[:, i].tolist(), scores[:, i].tolist(), 1e-3
+        )
         np.testing.assert_allclose(tried[:, i], expected, rtol=1e-12)
         assert result.success[i] == (best is not None)
         if best is None:
@@ -105,7 +107,10 @@ def test_any_rule_that_succeeds_is_a_success():
 def test_next_const_keeps_the_tighter_bounds():
     """A success above the upper bound and a failure below the lower one change neither."""
     const, lower, upper = next_const(
-        np.array([5.0, 1.0]), np.array([2.0, 2.0]), np.array([4.0, 4.0]), np.array([True, False])
+        np.array([5.0, 1.0]),
+        np.array([2.0, 2.0]),
+        np.array([4.0, 4.0]),
+        np.array([True, False]),
     )
     np.testing.assert_allclose(lower, [2, 2])
     np.testing.assert_allclose(upper, [4, 4])

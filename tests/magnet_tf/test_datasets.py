@@ -249,5 +249,7 @@ def test_mnist_is_split_as_in_the_paper(mnist):
     )
     np.testing.assert_array_equal(mnist.validation.labels, labels[:5000])
     np.testing.assert_array_equal(mnist.train.labels[:100], labels[5000:])
-    np.testing.assert_array_equal(np.rint(mnist.train.images[:100] * 255), images[5000:])
+    np.testing.assert_array_equal(
+        np.rint(mnist.train.images[:100] * 255), images[5000:]
+    )
     assert mnist.train.images.dtype == np.float32 and mnist.num_classes == 10

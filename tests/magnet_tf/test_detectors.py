@@ -100,7 +100,9 @@ def test_reconstruction_detector_by_hand():
 def test_marks_of_many_batches_are_those_of_one_image_at_a_time(originals, clean):
     x = np.tile(clean.images, (8, 1, 1, 1))[:300]
     detector = ReconstructionDetector(originals.II, p=1)
-    alone = np.concatenate([detector.mark(image[np.newaxis]) for image in clean.images[:5]])
+    alone = np.concatenate(
+        [detector.mark(image[np.newaxis]) for image in clean.images[:5]]
+    )
     np.testing.assert_allclose(detector.mark(x)[[0, 1, 2, 3, 4]], alone, rtol=1e-5)
     np.testing.assert_allclose(detector.mark(x)[280:285], alone, rtol=1e-5)
 

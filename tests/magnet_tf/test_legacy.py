@@ -15,7 +15,12 @@ from magnet_tf import autoencoders, classifiers, legacy
 
 GLOROT = {
     "class_name": "VarianceScaling",
-    "config": {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform", "seed": None},
+    "config": {
+        "scale": 1.0,
+        "mode": "fan_avg",
+        "distribution": "uniform",
+        "seed": None,
+    },
 }
 TRAINABLE = {
     "use_bias": True,
@@ -68,7 +73,12 @@ def relu(name):
 
 def pool(kind, name, padding="valid"):
     return layer(
-        kind, name, pool_size=[2, 2], strides=[2, 2], padding=padding, data_format="channels_last"
+        kind,
+        name,
+        pool_size=[2, 2],
+        strides=[2, 2],
+        padding=padding,
+        data_format="channels_last",
     )
 
 
@@ -106,7 +116,9 @@ def cifar10_layers():
             layers.append(pool("MaxPooling2D", f"max_pooling2d_{i // 3}"))
     layers[0]["config"]["batch_input_shape"] = [128, 32, 32, 3]
     average = layer(
-        "GlobalAveragePooling2D", "global_average_pooling2d_1", data_format="channels_last"
+        "GlobalAveragePooling2D",
+        "global_average_pooling2d_1",
+        data_format="channels_last",
     )
     return [*layers, average, dense("dense_1", 10)]
 
@@ -179,7 +191,9 @@ def sequential(layers):
 def randomized(model):
     """The model with weights that are neither tiny nor zero."""
     random = np.random.RandomState(0)
-    model.set_weights([random.normal(0, 0.2, w.shape).astype(np.float32) for w in model.weights])
+    model.set_weights(
+        [random.normal(0, 0.2, w.shape).astype(np.float32) for w in model.weights]
+    )
     return model
 
 
@@ -203,7 +217,9 @@ def write(path, config, like, as_bytes=True):
         for spec in specs:
             name = spec["config"]["name"]
             group = weights.create_group(name)
-            own = ["kernel", "bias"] if spec["class_name"] in ("Conv2D", "Dense") else []
+            own = (
+                ["kernel", "bias"] if spec["class_name"] in ("Conv2D", "Dense") else []
+            )
             names = [f"{name}/{part}:0" for part in own]
             group.attrs["weight_names"] = [text(weight) for weight in names]
             for weight in names:
@@ -220,7 +236,11 @@ def assert_same(model, expected):
     for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_array_equal(ours, theirs)
-    x = np.random.RandomState(1).uniform(size=(3, *expected.input_shape[1:])).astype(np.float32)
+    x = (
+        np.random.RandomState(1)
+        .uniform(size=(3, *expected.input_shape[1:]))
+        .astype(np.float32)
+    )
     np.testing.assert_allclose(model(x), expected(x), rtol=1e-5, atol=1e-5)
     assert not model.compiled
 
@@ -232,15 +252,21 @@ def test_mnist_classifier(tmp_path, as_bytes, bare_list):
     if not bare_list:
         config["config"] = {"name": "sequential_1", "layers": config["config"]}
     expected = randomized(classifiers.mnist_classifier())
-    model = legacy.load_model(write(tmp_path / "example_classifier", config, expected, as_bytes))
+    model = legacy.load_model(
+        write(tmp_path / "example_classifier", config, expected, as_bytes)
+    )
     assert_same(model, expected)
     names = [spec["config"]["name"] for spec in mnist_layers()]
-    assert [one.name for one in model.layers if not one.name.endswith("_input")] == names
+    assert [
+        one.name for one in model.layers if not one.name.endswith("_input")
+    ] == names
 
 
 def test_cifar10_classifier(tmp_path):
     expected = randomized(classifiers.cifar10_classifier())
-    path = write(tmp_path / "example_classifier", sequential(cifar10_layers()), expected)
+    path = write(
+        tmp_path / "example_classifier", sequential(cifar10_layers()), expected
+    )
     assert_same(legacy.load_model(str(path)), expected)
 
 
@@ -248,7 +274,9 @@ def test_cifar10_classifier(tmp_path):
     ("structure", "channels"), [([3, "average", 3], 1), ([3], 3), ([4, "max", 2], 1)]
 )
 def test_autoencoders(tmp_path, structure, channels):
-    expected = randomized(autoencoders.denoising_autoencoder(structure, (28, 28, channels)))
+    expected = randomized(
+        autoencoders.denoising_autoencoder(structure, (28, 28, channels))
+    )
     config = functional(autoencoder_layers(structure, channels))
     model = legacy.load_model(write(tmp_path / "MNIST_I", config, expected))
     assert_same(model, expected)
@@ -258,7 +286,12 @@ def test_autoencoders(tmp_path, structure, channels):
 
 
 @pytest.mark.parametrize(
-    "file", ["models/example_classifier", "defensive_models/MNIST_I", "defensive_models/MNIST_II"]
+    "file",
+    [
+        "models/example_classifier",
+        "defensive_models/MNIST_I",
+        "defensive_models/MNIST_II",
+    ],
 )
 def test_golden_files(golden_dir, file):
     """Weights to the last bit; what the models then compute is in test_parity.py."""
@@ -267,14 +300,18 @@ def test_golden_files(golden_dir, file):
     with h5py.File(golden_dir / file) as original:
         original["model_weights"].visititems(
             lambda name, item: (
-                arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                arrays.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
             )
         )
     assert len(arrays) == len(model.weights)
     for one in model.layers:
         for variable in one.weights:
             expected = arrays[f"{one.name}/{one.name}/{variable.name}:0"]
-            np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), expected)
+            np.testing.assert_array_equal(
+                keras.ops.convert_to_numpy(variable), expected
+            )
 
 
 def test_loaded_model_saves_as_keras_3_does(tmp_path, originals, clean):
@@ -337,7 +374,9 @@ def test_not_a_whole_model(tmp_path):
     assert_refused(path, "model_config", "save_weights")
 
 
-@pytest.mark.parametrize("config", ["", "{", "[]", "null", '{"class_name": "Sequential"}'])
+@pytest.mark.parametrize(
+    "config", ["", "{", "[]", "null", '{"class_name": "Sequential"}']
+)
 def test_garbled_configuration(saved, config):
     with h5py.File(saved, "a") as file:
         file.attrs["model_config"] = config
@@ -350,7 +389,9 @@ def test_lacks_all_weights(saved):
     assert_refused(saved, "model_weights")
 
 
-@pytest.mark.parametrize("name", ["conv2d_2", "conv2d_2/conv2d_2", "conv2d_2/conv2d_2/bias:0"])
+@pytest.mark.parametrize(
+    "name", ["conv2d_2", "conv2d_2/conv2d_2", "conv2d_2/conv2d_2/bias:0"]
+)
 def test_lacks_a_weight(saved, name):
     with h5py.File(saved, "a") as file:
         del file["model_weights"][name]
@@ -372,27 +413,40 @@ def test_fewer_weights_than_the_layer_has(saved):
 def test_weight_of_another_shape(saved):
     with h5py.File(saved, "a") as file:
         del file["model_weights/conv2d_3/conv2d_3/kernel:0"]
-        file["model_weights/conv2d_3/conv2d_3/kernel:0"] = np.zeros((3, 3, 1, 3), np.float32)
+        file["model_weights/conv2d_3/conv2d_3/kernel:0"] = np.zeros(
+            (3, 3, 1, 3), np.float32
+        )
     assert_refused(saved, "weights of layer 'conv2d_3'", "(3, 3, 1, 3)", "(3, 3, 3, 1)")
 
 
 @pytest.mark.parametrize("position", [1, 2, 4])
 def test_lambda(saved, position):
     """Wherever it stands, and whatever it holds: it is not even read."""
-    code = {"function": ["4wEAAAA=\n", None, None], "function_type": "lambda", "arguments": {}}
-    spec = {**layer("Lambda", "lambda_1", **code), "name": "lambda_1", "inbound_nodes": []}
+    code = {
+        "function": ["4wEAAAA=\n", None, None],
+        "function_type": "lambda",
+        "arguments": {},
+    }
+    spec = {
+        **layer("Lambda", "lambda_1", **code),
+        "name": "lambda_1",
+        "inbound_nodes": [],
+    }
     edited(saved, lambda layers, _: layers.insert(position, spec))
     assert_refused(saved, "'lambda_1' is a Lambda", "Python code", "without it")
 
 
-@pytest.mark.parametrize("kind", ["Convolution2D", "BatchNormalization", "Model", "Evil", "Input"])
+@pytest.mark.parametrize(
+    "kind", ["Convolution2D", "BatchNormalization", "Model", "Evil", "Input"]
+)
 def test_class_that_is_not_read(saved, kind):
     edited(saved, lambda layers, _: layers[2].update(class_name=kind))
     assert_refused(saved, "'conv2d_2'", repr(kind), "Conv2D", "UpSampling2D")
 
 
 @pytest.mark.parametrize(
-    "activation", ["hard_sigmoid", "fn", {"class_name": "function", "config": "fn"}, None]
+    "activation",
+    ["hard_sigmoid", "fn", {"class_name": "function", "config": "fn"}, None],
 )
 def test_activation_that_is_not_read(saved, activation):
     edited(saved, lambda layers, _: layers[3]["config"].update(activation=activation))
@@ -401,7 +455,9 @@ def test_activation_that_is_not_read(saved, activation):
 
 def test_regularizer_that_is_not_read(saved):
     own = {"class_name": "Mine", "config": {}}
-    edited(saved, lambda layers, _: layers[1]["config"].update(activity_regularizer=own))
+    edited(
+        saved, lambda layers, _: layers[1]["config"].update(activity_regularizer=own)
+    )
     assert_refused(saved, "'conv2d_1'", "'Mine'")
 
 
@@ -474,7 +530,10 @@ def assert_pickle_refused(tmp_path, content, *parts):
     with pytest.raises(legacy.LegacyError) as caught:
         load(tmp_path, content)
     message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'example_carlini_0.0.pkl'}: ") and "\n" not in message
+    assert (
+        message.startswith(f"{tmp_path / 'example_carlini_0.0.pkl'}: ")
+        and "\n" not in message
+    )
     for part in parts:
         assert part in message
 
@@ -494,7 +553,10 @@ def test_arrays(tmp_path, name, protocol):
 def test_arrays_of_numpy_1_and_2(tmp_path, protocol):
     """The module was renamed in between; its name's length is in the pickle from protocol 4 on."""
     content = pickle.dumps(ARRAYS["images"], protocol)
-    names = [(b"numpy._core.", b"numpy.core."), (b"\x13numpy.core.", b"\x12numpy.core.")]
+    names = [
+        (b"numpy._core.", b"numpy.core."),
+        (b"\x13numpy.core.", b"\x12numpy.core."),
+    ]
     other = content
     for new, old in names:
         other = other.replace(new, old)
@@ -610,7 +672,9 @@ def test_other_values_are_refused(tmp_path, value, name):
 
 
 def test_codecs_serve_latin1_alone(tmp_path):
-    content = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R."
+    content = (
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R."
+    )
     assert_pickle_refused(tmp_path, content, "'rot13'")
 
 
@@ -632,5 +696,7 @@ def test_not_a_pickle(tmp_path, content):
 
 
 def test_missing_pickle(tmp_path):
-    with pytest.raises(legacy.LegacyError, match=r"example_idx\.pkl: there is no such file"):
+    with pytest.raises(
+        legacy.LegacyError, match=r"example_idx\.pkl: there is no such file"
+    ):
         legacy.load_attack_data(tmp_path / "example_idx.pkl")

@@ -6,7 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from magnet_tf import DivergenceDetector, ReconstructionDetector, Reformer, legacy, variants
+from magnet_tf import (
+    DivergenceDetector,
+    ReconstructionDetector,
+    Reformer,
+    legacy,
+    variants,
+)
 
 # The original computes divergences in float32, as differences of terms near 1e-2: its marks
 # carry rounding of this size, which depends on the last bits of the logits and so on the
@@ -22,7 +28,10 @@ THRESHOLDS = {"I": "I", "II": "II", "JSD10": "J10", "JSD40": "J40"}
 def attacked(golden_dir) -> dict[int, np.ndarray]:
     """The original's C&W examples of the 40 images, by confidence."""
     folder = golden_dir / "attack_data"
-    return {k: legacy.load_attack_data(folder / f"example_carlini_{k}.0.pkl") for k in (0, 10)}
+    return {
+        k: legacy.load_attack_data(folder / f"example_carlini_{k}.0.pkl")
+        for k in (0, 10)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +45,13 @@ def magnet(originals):
 @pytest.fixture(scope="module")
 def judged(magnet, mnist, originals):
     """D+JSD calibrated as the original was, and what it says of the 10,000 test images."""
-    magnet.calibrate(mnist.validation.images, variants.VARIANTS["mnist"]["D+JSD"].drop_rates)
+    magnet.calibrate(
+        mnist.validation.images, variants.VARIANTS["mnist"]["D+JSD"].drop_rates
+    )
     verdict = magnet.judge(mnist.test.images)
-    undefended = originals.classifier.predict(mnist.test.images, batch_size=256, verbose=0)
+    undefended = originals.classifier.predict(
+        mnist.test.images, batch_size=256, verbose=0
+    )
     return SimpleNamespace(
         thresholds=magnet.thresholds,
         marks=verdict.marks,
@@ -50,7 +63,10 @@ def judged(magnet, mnist, originals):
 def accuracies(right, healed_right, passed, attacked):
     """With both defences, with detectors, with the reformer and with none, as the original."""
     if attacked:
-        both, detectors = (1 - np.mean(passed & ~healed_right), 1 - np.mean(passed & ~right))
+        both, detectors = (
+            1 - np.mean(passed & ~healed_right),
+            1 - np.mean(passed & ~right),
+        )
     else:
         both, detectors = np.mean(passed & healed_right), np.mean(passed & right)
     return [both, detectors, np.mean(healed_right), np.mean(right)]
@@ -89,9 +105,14 @@ def test_marks(key, originals, clean, attacked, golden):
     }.items():
         np.testing.assert_allclose(detector.mark(x), golden[f"{key}_{name}"], rtol=1e-4)
     for temperature in (10, 40):
-        detector = DivergenceDetector(originals.I, originals.classifier, float(temperature))
+        detector = DivergenceDetector(
+            originals.I, originals.classifier, float(temperature)
+        )
         np.testing.assert_allclose(
-            detector.mark(x), golden[f"{key}_JSD_T{temperature}"], rtol=1e-4, atol=JSD_NOISE
+            detector.mark(x),
+            golden[f"{key}_JSD_T{temperature}"],
+            rtol=1e-4,
+            atol=JSD_NOISE,
         )
 
 
@@ -105,10 +126,14 @@ def test_verdicts_on_attacked_images(
     passed = np.ones(40, bool)
     for name, threshold in golden_thresholds(golden, variant).items():
         passed &= magnet.detectors[name].mark(x) < threshold
-    np.testing.assert_array_equal(np.flatnonzero(passed), golden[f"{variant}/cw{confidence}_pass"])
+    np.testing.assert_array_equal(
+        np.flatnonzero(passed), golden[f"{variant}/cw{confidence}_pass"]
+    )
 
     right = np.argmax(originals.classifier(x), axis=1) == clean.labels
-    healed_right = np.argmax(originals.classifier(magnet.reformer.heal(x)), axis=1) == clean.labels
+    healed_right = (
+        np.argmax(originals.classifier(magnet.reformer.heal(x)), axis=1) == clean.labels
+    )
     np.testing.assert_allclose(
         accuracies(right, healed_right, passed, attacked=True),
         golden[f"{variant}/cw{confidence}_acc_both_det_ref_none"],
@@ -121,7 +146,9 @@ def test_thresholds(judged, golden):
     for variant in ("D", "D+JSD"):
         for name, threshold in golden_thresholds(golden, variant).items():
             atol = JSD_NOISE if name == "JSD40" else 0
-            np.testing.assert_allclose(judged.thresholds[name], threshold, rtol=1e-4, atol=atol)
+            np.testing.assert_allclose(
+                judged.thresholds[name], threshold, rtol=1e-4, atol=atol
+            )
 
 
 @pytest.mark.parametrize("variant", ["D", "D+JSD"])
@@ -129,7 +156,9 @@ def test_clean_images_at_the_originals_thresholds(variant, judged, golden):
     """How many of the 10,000 test images pass each and all detectors, and the accuracies."""
     thresholds = golden_thresholds(golden, variant)
     passes = np.array([judged.marks[name] < thresholds[name] for name in thresholds])
-    np.testing.assert_array_equal(passes.sum(axis=1), golden[f"{variant}/clean_collector"])
+    np.testing.assert_array_equal(
+        passes.sum(axis=1), golden[f"{variant}/clean_collector"]
+    )
     passed = passes.all(axis=0)
     assert passed.sum() == golden[f"{variant}/clean_all_pass_count"]
     np.testing.assert_allclose(
@@ -143,7 +172,9 @@ def test_clean_images_at_the_originals_thresholds(variant, judged, golden):
 def test_clean_images_at_our_thresholds(variant, judged, golden):
     """The same counts; but one image's JSD40 mark lies between our threshold and the original's."""
     thresholds = golden_thresholds(golden, variant)
-    passes = np.array([judged.marks[name] < judged.thresholds[name] for name in thresholds])
+    passes = np.array(
+        [judged.marks[name] < judged.thresholds[name] for name in thresholds]
+    )
     off = np.abs(passes.sum(axis=1) - golden[f"{variant}/clean_collector"])
     allowed = [1 if name == "JSD40" else 0 for name in thresholds]
     assert (off <= allowed).all(), dict(zip(thresholds, off))
