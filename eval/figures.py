@@ -1,11 +1,13 @@
 """The figures of an evaluation: labelled, and legible in grey."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib
 import matplotlib.figure
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 from attacks import AttackResult
 from eval import detection
@@ -166,14 +168,21 @@ def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
             color="0.85",
             label="clean test images",
         )
-        for line, (label, by_detector) in zip(LINES, series.items(), strict=False):
+        for line, (label, by_detector) in zip(
+            itertools.cycle(LINES), series.items(), strict=False
+        ):
             own = np.sort(by_detector[detector])
-            style = {"color": line["color"], "linestyle": line["linestyle"]}
+            style = {**line, "markersize": 3.5, "markevery": 0.2, "linewidth": 1.3}
             axis.plot(own, np.linspace(1, 0, len(own)), label=label, **style)
         axis.axvline(threshold, color="black", linewidth=2, label="threshold")
         shown = np.concatenate([clean, *(own[detector] for own in series.values())])
-        if shown.max() > 30 * np.quantile(shown, 0.01):
-            axis.set(xscale="log", xlim=(np.quantile(shown, 0.001), shown.max() * 1.2))
+        low, high = np.quantile(shown, 0.001), shown.max() * 1.2
+        if low > 0 and shown.max() > 30 * np.quantile(shown, 0.01):
+            steps = (1, 3) if high / low < 1e3 else (1,)
+            axis.set(xscale="log", xlim=(low, high))
+            axis.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter("")
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
     _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
     figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
@@ -196,12 +205,12 @@ def roc(
             if run.confidence == confidence
         ]
         series.sort(key=lambda key: (key[0].beta or 0, key[1]))
-        for line, (run, rule) in zip(LINES, series, strict=False):
+        for line, (run, rule) in zip(itertools.cycle(LINES), series, strict=False):
             own = detection.with_together(marks[run, rule], marks["clean"])[detector]
             fooled = own[crafted[run][rule].success]
             if len(fooled):
                 rates = detection.roc(negatives, fooled)
-                style = {"color": line["color"], "linestyle": line["linestyle"]}
+                style = {**line, "markersize": 3.5, "markevery": 0.2, "linewidth": 1.3}
                 axis.plot(*rates, label=_series_title(run, rule), **style)
         axis.axline((0, 0), slope=1, color="0.8", linewidth=0.8)
         title = (

@@ -16,9 +16,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Names the run's files."""
-        beta = "" if self.beta is None else f"-beta{self.beta:g}"
-        return f"{self.attack}{beta}-kappa{self.confidence:g}"
+        """Names the run's files: numbers stand in full, so that no two runs share one."""
+        beta = "" if self.beta is None else f"-beta{self.beta:.15g}"
+        return f"{self.attack}{beta}-kappa{self.confidence:.15g}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def runs(
     """Every run of a grid: attack by attack, beta by beta, by rising confidence."""
     return [
         Run(attack, confidence, beta)
-        for attack in attacks
-        for beta in (sorted(betas) if ATTACKS[attack].has_beta else [None])
-        for confidence in sorted(confidences)
+        for attack in dict.fromkeys(attacks)
+        for beta in (sorted(set(betas)) if ATTACKS[attack].has_beta else [None])
+        for confidence in sorted(set(confidences))
     ]

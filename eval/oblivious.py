@@ -366,7 +366,9 @@ def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
 
 
 def check_names(what: str, names: Sequence[str], known) -> None:
-    """Raises ValueError where a list on the command line names something unknown."""
+    """Raises ValueError where a list on the command line names nothing or what is unknown."""
+    if not names:
+        raise ValueError(f"no {what} is named; expected some of {list(known)}.")
     if unknown := [name for name in names if name not in known]:
         raise ValueError(
             f"unknown {what} {unknown[0]!r}; expected some of {list(known)}."

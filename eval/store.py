@@ -4,11 +4,25 @@ import fcntl
 import hashlib
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from train.files import set_aside, write, write_text
+
+# What NumPy, zipfile and zlib raise for files that are not as they were written.
+DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class StoreError(RuntimeError):
@@ -59,8 +73,8 @@ class Store:
         settings = json.loads(json.dumps(settings))
         if path.exists():
             try:
-                theirs = json.loads(path.read_text())
-            except ValueError:
+                theirs = dict(json.loads(path.read_text()))
+            except (ValueError, TypeError):
                 set_aside(path, "is damaged")
                 theirs = settings
             if differing := sorted(
@@ -89,7 +103,7 @@ class Store:
             stored, digest = str(arrays.pop("settings")), str(arrays.pop("digest"))
             if digest != _digest(stored, arrays):
                 raise ValueError("its content does not match its digest")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             set_aside(path, f"is damaged ({error}) and is made again")
             return None
         if stored != json.dumps(settings, sort_keys=True):

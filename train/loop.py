@@ -101,7 +101,7 @@ def trained(path: Path) -> keras.Model | None:
     try:
         if json.loads(card.read_text())["sha256"] == sha256(path):
             return keras.saving.load_model(path, compile=False)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         pass  # the card is damaged
     set_aside(path, "is not the file its card was written for; it is trained again")
     return None
@@ -115,7 +115,7 @@ def resume(model: keras.Model, checkpoint: Path) -> None:
     ]
     try:
         model.load_weights(checkpoint)
-    except (OSError, ValueError, KeyError):
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError):
         for variable, value in zip(model.variables + model.optimizer.variables, fresh):
             variable.assign(value)
         set_aside(checkpoint, "is damaged; training starts again")

@@ -1,4 +1,7 @@
-"""A made-up evaluation of two variants: C&W, which fails at kappa = 10, and EAD at two betas."""
+"""A made-up evaluation of two variants.
+
+C&W fails at kappa = 10; EAD runs at two betas.
+"""
 
 import numpy as np
 

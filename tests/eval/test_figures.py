@@ -81,7 +81,7 @@ def test_asr_has_a_panel_for_each_variant_with_a_curve_for_each_attack(drawn):
             own = [r for r in rows_of(variant) if figures.attack_title(r) == title]
             line, _, (bars,) = container
             np.testing.assert_allclose(line.get_ydata(), [r["asr"] for r in own])
-            # set off a little from its confidence, by less than half the way to the next
+            # set off a little, by less than half the way to the next confidence
             offset = line.get_xdata() - [row["confidence"] for row in own]
             assert np.abs(offset).max() < 2
             ends = np.array([segment[:, 1] for segment in bars.get_segments()])

@@ -20,6 +20,11 @@ def test_runs_of_a_grid():
     ]
 
 
+def test_what_is_named_twice_runs_once():
+    found = runs(["cw", "ead", "cw"], [0, 0.0, 0], [0.1, 0.1])
+    assert found == [Run("cw", 0), Run("ead", 0, 0.1)]
+
+
 @pytest.mark.parametrize(
     ("run", "name"),
     [

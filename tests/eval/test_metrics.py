@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from eval.metrics import accuracies, mean_over, wilson_interval
 
-# ten inputs: the classifier is right, right of the healed image, and the detectors pass it
+# ten inputs: the classifier is right; is right of the healed image; detectors pass it
 TRUTH = np.array(
     [
         [1, 1, 1],
@@ -32,7 +32,7 @@ def test_accuracies_of_clean_images():
 
 
 def test_accuracies_under_attack():
-    """An example that is rejected is handled rightly, whatever it would be taken for."""
+    """An example that is rejected is handled rightly, whatever it is taken for."""
     assert accuracies(*TRUTH.T, attacked=True) == pytest.approx((0.4, 0.6, 0.5, 0.7))
 
 

@@ -106,7 +106,7 @@ def test_a_truncated_file_is_set_aside(share, store, saved, capsys):
 
 
 def test_no_altered_byte_changes_what_comes_back(store):
-    """The file is set aside or, where the byte says nothing of its content, read as it was."""
+    """The file is set aside or, where the byte says nothing, read as it was."""
     expected = {"order": np.arange(3), "success": np.array([True, False])}
     store.save("small", MADE_WITH, expected)
     path = store.directory / "small.npz"

@@ -1,4 +1,4 @@
-"""The digits against their stored originals, and TFDS datasets by name against made-up ones."""
+"""The digits against their stored originals, and TFDS datasets against made-up ones."""
 
 import hashlib
 import importlib.resources
@@ -18,14 +18,14 @@ from magnet_tf import datasets
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
-    """An empty folder in which TFDS looks for datasets; it reads the variable when imported."""
+    """An empty folder in which TFDS, which read its variable already, looks."""
     monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A machine on which no name is resolved and no proxy set; gives the hosts asked for."""
+    """No name is resolved and no proxy is set; gives the hosts asked for."""
     asked = []
 
     def no_name_resolution(host, *args, **kwargs):
@@ -39,7 +39,7 @@ def offline(monkeypatch):
 
 
 def image_of(index: int, shape=(20, 20, 3), dtype=np.uint8) -> np.ndarray:
-    """An image that tells which it is by its first pixel; the last one is at full scale."""
+    """An image that tells its index by its first pixel; its last is at full scale."""
     image = np.full(shape, index, dtype)
     image[-1, -1] = np.iinfo(dtype).max
     return image

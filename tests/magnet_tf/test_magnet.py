@@ -1,4 +1,4 @@
-"""MagNet's thresholds and verdicts against hand-made marks and the formulas in NumPy."""
+"""MagNet's thresholds and verdicts against hand-made marks and formulas in NumPy."""
 
 import warnings
 

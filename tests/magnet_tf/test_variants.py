@@ -10,7 +10,8 @@ from keras import layers
 from magnet_tf import DivergenceDetector, ReconstructionDetector
 from magnet_tf.variants import VARIANTS, for_dataset
 
-# name: reformer's structure and noise; detectors: kind, p or temperature, drop rate, structure
+# The reformer's structure and noise; of each detector its kind, p or temperature, drop
+# rate and structure.
 MNIST = {
     "D": {
         "reformer": ((3, "average", 3), 0.1),

@@ -1,4 +1,4 @@
-"""Training: what is interrupted or damaged ends with the weights of an undisturbed training."""
+"""What is interrupted or damaged ends with the weights of an undisturbed training."""
 
 import hashlib
 import json
@@ -299,7 +299,7 @@ def test_augmentation_is_used_where_the_recipe_says_so(steps, tmp_path):
 
 
 def test_augmented_images_are_shifted_and_flipped_copies():
-    """Of 20x30 images: by up to 2 and 3 pixels, edges repeated; every combination occurs."""
+    """Of 20x30 images: by up to 2 and 3 pixels, edges repeated; all combinations."""
     random = np.random.RandomState(0)
     images = random.uniform(size=(1500, 20, 30, 2)).astype(np.float32)
     result = loop.augmented(images, np.random.default_rng(0))
