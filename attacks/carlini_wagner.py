@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from attacks import adaptive
 from attacks.objective import hinge, is_adversarial, per_image
 from attacks.result import AttackResult
 from attacks.search import Minimize, attack
@@ -28,6 +29,7 @@ def carlini_wagner_l2(
     initial_const: float = 1e-3,
     bounds: tuple[float, float] = (0.0, 1.0),
     batch_size: int = 64,
+    search: str = "exact",
     jit_compile: bool | None = None,
     progress: bool = False,
 ) -> AttackResult:
@@ -49,6 +51,9 @@ def carlini_wagner_l2(
         initial_const: the first c.
         bounds: least and largest value of a pixel.
         batch_size: images that are attacked together; their results do not depend on it.
+        search: "exact" is the published schedule. "adaptive" moves c at every iteration
+            and takes a twentieth of the gradients; learning_rate, max_iterations,
+            binary_search_steps and initial_const do not matter to it.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
         progress: whether to show a bar.
 
@@ -61,6 +66,7 @@ def carlini_wagner_l2(
     """
     return attack(
         inner_loop,
+        [adaptive.L2],
         classifier,
         x,
         labels,
@@ -72,6 +78,7 @@ def carlini_wagner_l2(
         initial_const=initial_const,
         bounds=bounds,
         batch_size=batch_size,
+        search=search,
         jit_compile=jit_compile,
         progress=progress,
     )["L2"]

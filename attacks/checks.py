@@ -50,12 +50,15 @@ def check_inputs(
 
 def check_classifier(
     classifier: Callable, x: np.ndarray, labels: np.ndarray, batch_size: int
-) -> None:
-    """Raises ValueError where a classifier does not give finite logits for the labels.
+) -> int:
+    """The number of classes of a classifier that gives finite logits for the labels.
 
     Args:
         classifier: from images to logits.
         x: images [N, H, W, C]. labels: int [N]. batch_size: images at a time.
+
+    Raises:
+        ValueError: it gives something else.
     """
     parts = [
         np.asarray(classifier(x[start : start + batch_size]))
@@ -81,6 +84,7 @@ def check_classifier(
             f"labels must lie in 0..{logits.shape[1] - 1}, the classifier's classes, got "
             f"{labels.min()}..{labels.max()}."
         )
+    return logits.shape[1]
 
 
 def check_settings(**settings: float) -> None:

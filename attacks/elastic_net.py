@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from attacks import adaptive
 from attacks.objective import hinge, is_adversarial, per_image
 from attacks.result import AttackResult
 from attacks.search import Minimize, attack
@@ -28,6 +29,7 @@ def elastic_net(
     initial_const: float = 1e-3,
     bounds: tuple[float, float] = (0.0, 1.0),
     batch_size: int = 64,
+    search: str = "exact",
     jit_compile: bool | None = None,
     progress: bool = False,
 ) -> dict[str, AttackResult]:
@@ -51,6 +53,9 @@ def elastic_net(
         initial_const: the first c.
         bounds: least and largest value of a pixel.
         batch_size: images that are attacked together; their results do not depend on it.
+        search: "exact" is the published schedule. "adaptive" moves c at every iteration
+            and takes a twentieth of the gradients; learning_rate, max_iterations,
+            binary_search_steps and initial_const do not matter to it.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
         progress: whether to show a bar.
 
@@ -65,6 +70,7 @@ def elastic_net(
     """
     return attack(
         inner_loop,
+        [adaptive.elastic_net(beta), adaptive.L1],
         classifier,
         x,
         labels,
@@ -76,6 +82,7 @@ def elastic_net(
         initial_const=initial_const,
         bounds=bounds,
         batch_size=batch_size,
+        search=search,
         jit_compile=jit_compile,
         progress=progress,
         beta=beta,

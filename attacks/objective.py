@@ -7,8 +7,32 @@ Carlini & Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 20
 import tensorflow as tf
 
 
+def margin(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    targeted: bool,
+    excluded: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Z_label - max_other Z; targeted, the two logits swap roles.
+
+    Args:
+        logits: [N, K]. labels: int [N]. targeted: see above.
+        excluded: bool [N, K], classes that are not among the others; None for no class.
+
+    Returns:
+        The margin, [N], below zero for an adversarial example, and the other class, [N].
+    """
+    is_label = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False)
+    hidden = is_label if excluded is None else is_label | excluded
+    others = tf.where(hidden, logits.dtype.min, logits)
+    label = tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
+    other = tf.reduce_max(others, axis=-1)
+    rival = tf.argmax(others, axis=-1, output_type=labels.dtype)
+    return (other - label if targeted else label - other), rival
+
+
 def hinge(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted: bool):
-    """max(0, Z_label - max_other Z + confidence); targeted, the two logits swap roles.
+    """max(0, margin + confidence).
 
     Args:
         logits: [N, K]. labels: int [N]. confidence: [N], at least 0.
@@ -16,11 +40,8 @@ def hinge(logits: tf.Tensor, labels: tf.Tensor, confidence: tf.Tensor, targeted:
     Returns:
         Tensor [N], zero where the attack has its margin.
     """
-    is_label = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False)
-    label = tf.reduce_sum(tf.where(is_label, logits, 0.0), axis=-1)
-    other = tf.reduce_max(tf.where(is_label, logits.dtype.min, logits), axis=-1)
-    margin = other - label if targeted else label - other
-    return tf.nn.relu(margin + confidence)
+    gap, _ = margin(logits, labels, targeted)
+    return tf.nn.relu(gap + confidence)
 
 
 def is_adversarial(

@@ -6,13 +6,14 @@ size, so that the inner loop is traced once.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from attacks import adaptive
 from attacks.checks import check_classifier, check_inputs, check_settings
 from attacks.result import AttackResult, measured
 
@@ -88,41 +89,44 @@ def search_const(
 
 
 def compiled(
-    inner_loop: Callable[..., Minimize],
+    inner_loop: Callable[..., Callable],
     classifier: Callable,
     jit_compile: bool,
     **settings,
-) -> Minimize:
-    """The inner loop for a classifier and settings, as one `tf.function`."""
+) -> Callable:
+    """An inner loop for a classifier and settings, as one `tf.function`."""
     return tf.function(inner_loop(classifier, **settings), jit_compile=jit_compile)
 
 
-compiled_once = functools.lru_cache(maxsize=8)(compiled)
+compiled_once = functools.lru_cache(maxsize=16)(compiled)
 
 
 def attack(
     inner_loop: Callable[..., Minimize],
+    rules: Sequence[adaptive.Rule],
     classifier: Callable,
     x,
     labels,
     *,
+    confidence: float,
     targeted: bool,
     learning_rate: float,
     max_iterations: int,
-    confidence: float,
-    initial_const: float,
     binary_search_steps: int,
+    initial_const: float,
     bounds: tuple[float, float],
     batch_size: int,
+    search: str,
     jit_compile: bool | None,
     progress: bool,
     **own_settings: float,
 ) -> dict[str, AttackResult]:
-    """Checks the inputs, compiles the inner loop and searches c for every image, in chunks.
+    """Checks the inputs and attacks every image, in chunks of one size.
 
     Args:
-        inner_loop: from the classifier, the attack's settings (targeted, learning_rate,
-            max_iterations, bounds, own_settings) to a `Minimize`.
+        inner_loop: of the exact search: from the classifier and the attack's settings
+            (targeted, learning_rate, max_iterations, bounds, own_settings) to a `Minimize`.
+        rules: of the adaptive search.
         own_settings: of this attack alone, at least 0.
         The rest is as in the attacks.
 
@@ -138,48 +142,78 @@ def attack(
         batch_size=batch_size,
         **own_settings,
     )
+    if search not in ("exact", "adaptive"):
+        raise ValueError(f"search must be 'exact' or 'adaptive', got {search!r}.")
     x, labels = check_inputs(x, labels, bounds)
-    check_classifier(classifier, x, labels, batch_size)
+    num_classes = check_classifier(classifier, x, labels, batch_size)
     if jit_compile is None:  # on a CPU, XLA's convolutions are slower than TensorFlow's
         jit_compile = bool(tf.config.list_physical_devices("GPU"))
     # A Keras model's graph does not change, but what another callable does may.
     compile_loop = compiled_once if isinstance(classifier, keras.Model) else compiled
-    minimize = compile_loop(
-        inner_loop,
-        classifier,
-        jit_compile,
-        targeted=targeted,
-        learning_rate=learning_rate,
-        max_iterations=max_iterations,
-        bounds=tuple(bounds),
-        **own_settings,
-    )
+    shared = {"targeted": targeted, "bounds": tuple(bounds)}
+
+    if search == "exact":
+        minimize = compile_loop(
+            inner_loop,
+            classifier,
+            jit_compile,
+            learning_rate=learning_rate,
+            max_iterations=max_iterations,
+            **shared,
+            **own_settings,
+        )
+
+        def solve(images, labels, after_step):
+            kappa = tf.fill([len(images)], float(confidence))
+            fixed = tf.constant(images), tf.constant(labels)
+            return search_const(
+                lambda const: minimize(*fixed, tf.constant(const, tf.float32), kappa),
+                images,
+                initial_const,
+                binary_search_steps,
+                after_step,
+            )
+
+    else:
+        phases = [
+            compile_loop(
+                adaptive.inner_loop,
+                classifier,
+                jit_compile,
+                rule=rule,
+                rules=tuple(rules),
+                **shared,
+            )
+            for rule in rules
+        ]
+
+        def solve(images, labels, after_step):
+            return adaptive.search(
+                phases,
+                rules,
+                images,
+                labels,
+                confidence,
+                num_classes,
+                targeted,
+                bounds,
+                after_step,
+            )
 
     chunks = -(-len(x) // batch_size)
     size = max(-(-len(x) // chunks), SMALLEST_CHUNK)
+    steps = binary_search_steps if search == "exact" else adaptive.PASSES * len(rules)
     parts = []
     with tqdm(
-        total=chunks * binary_search_steps,
-        unit="step",
-        disable=not progress,
-        leave=False,
+        total=chunks * steps, unit="step", disable=not progress, leave=False
     ) as bar:
         for start in range(0, len(x), size):
             images = x[start : start + size]
             padding = [(0, size - len(images))]
-            padded = np.pad(images, padding + [(0, 0)] * 3, mode="edge")
-            padded_labels = np.pad(labels[start : start + size], padding, mode="edge")
-
-            def minimize_chunk(const, padded=padded, padded_labels=padded_labels):
-                return minimize(
-                    tf.constant(padded),
-                    tf.constant(padded_labels),
-                    tf.constant(const, tf.float32),
-                    tf.fill([size], float(confidence)),
-                )
-
-            found = search_const(
-                minimize_chunk, padded, initial_const, binary_search_steps, bar.update
+            found = solve(
+                np.pad(images, padding + [(0, 0)] * 3, mode="edge"),
+                np.pad(labels[start : start + size], padding, mode="edge"),
+                bar.update,
             )
             parts.append(
                 {

@@ -291,12 +291,13 @@ def run_evaluation(args) -> None:
         numbers("betas", args.betas) or preset.betas,
     )
     directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
+    search = {**preset.search, "search": args.search}
     settings = {
         "dataset": args.dataset,
         "classifier": args.classifier,
         "num_examples": num_examples,
         "seed": args.seed,
-        **preset.search,
+        **search,
         "training_steps": preset.training_steps,
     }
     store = Store(directory, settings)
@@ -327,7 +328,7 @@ def run_evaluation(args) -> None:
         args.dataset,
         dataset,
         grid,
-        dict(preset.search),
+        search,
         num_examples,
         args.seed,
         store,
@@ -397,6 +398,12 @@ if __name__ == "__main__":
     flags.DEFINE_integer("num_examples", None, "Images [as the preset].", lower_bound=1)
     flags.DEFINE_enum(
         "preset", "quick", sorted(PRESETS), "How large the evaluation is."
+    )
+    flags.DEFINE_enum(
+        "search",
+        "exact",
+        ["exact", "adaptive"],
+        "Over c: as published, or for a twentieth of the gradients.",
     )
     flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")
     flags.DEFINE_string("models_dir", None, "Trained models [<output_dir>/models].")

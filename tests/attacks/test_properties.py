@@ -14,6 +14,7 @@ def craft(rule, classifier, x, labels, **settings):
     settings = QUICK | settings
     if rule == "L2":
         settings = {"learning_rate": 0.05} | settings
+        settings.pop("beta", None)
         return carlini_wagner_l2(classifier, x, labels, **settings)
     return elastic_net(classifier, x, labels, **settings)[rule]
 

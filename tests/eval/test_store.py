@@ -179,19 +179,24 @@ def test_no_pickle_is_read(store, saved, tmp_path):
 # The directory
 
 
-HOLD = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
-HOLD += "print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from eval.store import Store
+store = Store(sys.argv[1], {"dataset": "digits"})
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_a_directory_in_use_by_another_process(tmp_path):
-    command = [sys.executable, "-c", HOLD, str(tmp_path / ".lock")]
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
         assert process.stdout.readline() == b"held\n"
         with pytest.raises(StoreError, match=f"{tmp_path} is in use by another run"):
-            Store(tmp_path, SETTINGS)
+            Store(tmp_path, {"dataset": "digits"})
         process.kill()
-    Store(tmp_path, SETTINGS)  # the lock ended with its holder
+    Store(tmp_path, {"dataset": "digits"})  # the lock ended with its holder
 
 
 def test_a_directory_of_other_settings(store):

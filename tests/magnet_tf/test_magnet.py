@@ -366,6 +366,7 @@ def test_loading_shares_models_again(saved):
     assert (detectors["I"].p, detectors["II"].p) == (2, 1)
     assert [detectors[f"JSD{t}"].temperature for t in (10, 40)] == [10.0, 40.0]
     assert len(loaded.weights) == 2 + 2 + 2 + 1  # each model's once, and the thresholds
+    assert len(saved[0].get_config()["models"]) == 3  # and written once
 
 
 def test_a_loaded_magnet_can_be_saved_again(saved, tmp_path):
