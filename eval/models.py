@@ -36,7 +36,7 @@ class Models:
                 print(f"{self.own_classifier}: took the softmax off its last layer.")
             return model, files.sha256(self.own_classifier)
         path = self.directory / "classifier.keras"
-        model = loop.trained(path) or classifier.train_classifier(
+        model = loop.trained(path, dataset=self.name) or classifier.train_classifier(
             self.name, self.dataset, self._recipe(recipes.CLASSIFIER), path, self.seed
         )
         return model, files.sha256(path)
@@ -48,7 +48,9 @@ class Models:
         models, fingerprints = {}, {}
         for name, spec in specs.items():
             path = self.directory / f"autoencoder_{name}.keras"
-            models[name] = loop.trained(path) or autoencoder.train_autoencoder(
+            models[name] = loop.trained(
+                path, dataset=self.name
+            ) or autoencoder.train_autoencoder(
                 self.name,
                 self.dataset,
                 spec,

@@ -123,8 +123,17 @@ class Evaluation:
         }
 
     def _chunk_key(self, run: Run, index: int) -> tuple[str, dict]:
-        settings = {"classifier": self.fingerprint, "num_examples": len(self.images)}
+        settings = {"classifier": self.fingerprint, **self._crafting}
         return f"attacks/{run.name}-{index:03d}", settings
+
+    @property
+    def _crafting(self) -> dict:
+        """What adversarial examples depend on, beside the classifier and the run."""
+        return {
+            "num_examples": len(self.images),
+            "seed": self.seed,
+            "search": self.search,
+        }
 
     def judge(
         self, crafted: dict[Run, dict[str, AttackResult]]
@@ -138,7 +147,7 @@ class Evaluation:
         rows, marks = [], {}
         for name, defence in self.defences.items():
             test = self.dataset.test
-            clean = self._verdict(name, "clean", test.images, test.labels)
+            clean = self._verdict(name, "clean", {}, test.images, test.labels)
             clean_accuracies = _accuracies(clean, attacked=False)
             marks[name] = {
                 "thresholds": _by_detector(defence, clean["thresholds"].tolist()),
@@ -147,7 +156,11 @@ class Evaluation:
             for run, results in crafted.items():
                 for rule, result in results.items():
                     verdict = self._verdict(
-                        name, f"{run.name}-{rule}", result.adversarial, self.labels
+                        name,
+                        f"{run.name}-{rule}",
+                        self._crafting,
+                        result.adversarial,
+                        self.labels,
                     )
                     marks[name][run, rule] = _by_detector(defence, verdict["marks"])
                     rows.append(
@@ -165,15 +178,25 @@ class Evaluation:
         return rows, marks
 
     def _verdict(
-        self, name: str, inputs: str, images: np.ndarray, labels: np.ndarray
+        self,
+        name: str,
+        inputs: str,
+        made_by: dict,
+        images: np.ndarray,
+        labels: np.ndarray,
     ) -> dict:
-        """What the undefended classifier and a defence make of images, as arrays."""
+        """What the undefended classifier and a defence make of images, as arrays.
+
+        Args:
+            name: of the defence. inputs: names the images, made_by: what made them.
+            images, labels: [N, H, W, C] and [N].
+        """
         defence = self.defences[name]
         key = f"verdicts/{name}/{inputs}"
         settings = {
             "classifier": self.fingerprint,
             "defence": defence.settings,
-            "num_examples": len(images),
+            "images": made_by,
         }
         if not (saved := self.store.load(key, settings)):
             magnet = defence.magnet()
@@ -256,6 +279,7 @@ def main(_) -> None:
     except (
         datasets.DatasetError,
         NotCalibratedError,
+        OSError,
         StoreError,
         TypeError,
         ValueError,
@@ -270,7 +294,10 @@ def main(_) -> None:
 def run_evaluation(args) -> None:
     """The whole path from data to report, as the flags say."""
     for module in args.modules:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--modules: {error}.") from error
     preset = PRESETS[args.preset]
     check_names("attack", args.attacks, ATTACKS)
     dataset = datasets.load(args.dataset)

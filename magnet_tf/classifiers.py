@@ -15,7 +15,11 @@ def mnist_classifier(
 
     Returns:
         Untrained model from images [N, H, W, C] in [0, 1] to logits [N, K].
+
+    Raises:
+        ValueError: the images are too small.
     """
+    check_size(input_shape, least=16)
     return keras.Sequential(
         [
             layers.Input(input_shape),
@@ -41,12 +45,16 @@ def cifar10_classifier(
     """CIFAR-10's all-convolutional network in MagNet, section 5.1.
 
     Args:
-        input_shape: (H, W, C), H and W at least 32.
+        input_shape: (H, W, C), H and W at least 30.
         num_classes: K.
 
     Returns:
         Untrained model from images [N, H, W, C] in [0, 1] to logits [N, K].
+
+    Raises:
+        ValueError: the images are too small.
     """
+    check_size(input_shape, least=30)
     return keras.Sequential(
         [
             layers.Input(input_shape),
@@ -66,3 +74,13 @@ def cifar10_classifier(
         ],
         name="cifar10_classifier",
     )
+
+
+def check_size(input_shape: tuple[int, int, int], least: int) -> None:
+    """Raises ValueError for images that the convolutions and pools leave nothing of."""
+    if min(input_shape[:2]) < least:
+        raise ValueError(
+            f"this architecture takes images of at least {least}x{least} pixels, got "
+            f"{input_shape[0]}x{input_shape[1]}; bring a classifier of your own "
+            "(--classifier)."
+        )

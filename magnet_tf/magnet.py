@@ -62,6 +62,7 @@ class MagNet(keras.Model):
             trainable=False,
             name="thresholds",
         )
+        self.built = True  # the parts are models, and the thresholds exist
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -177,9 +178,6 @@ class MagNet(keras.Model):
         )
         archive.add_endpoint("serve", serve, input_signature=[images])
         archive.write_out(str(filepath), verbose=False)
-
-    def build(self, input_shape) -> None:
-        """Nothing is left to build: the parts are models, and the thresholds exist."""
 
     def get_config(self) -> dict:
         parts = [self.classifier, self.reformer, *self.detectors.values()]

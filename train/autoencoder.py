@@ -109,9 +109,10 @@ def run(args, stem: str, train: Callable) -> None:
         path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
         recipe = recipes.for_dataset(recipes.AUTOENCODER, args.dataset, channels)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-        if not loop.trained(path):
+        asked = {"dataset": args.dataset, "epochs": recipe.epochs, "seed": args.seed}
+        if not loop.trained(path, **asked):
             train(args.dataset, dataset, spec, recipe, path, args.seed)
-    except (datasets.DatasetError, ValueError) as error:
+    except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.{stem}: {error}") from error
     print(f"{path} is finished; its card is {path.with_suffix('.json')}.")
 

@@ -1,5 +1,6 @@
 """Trains the undefended classifier: `python -m train.classifier --dataset=mnist`."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -66,17 +67,20 @@ def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
-    except datasets.DatasetError as error:
+        shape = dataset.train.images.shape
+        recipe = recipes.for_dataset(recipes.CLASSIFIER, args.dataset, shape[-1])
+        recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
+        path = Path(args.output or f"models/{args.dataset}/classifier.keras")
+        asked = {"dataset": args.dataset, "epochs": recipe.epochs, "seed": args.seed}
+        model = loop.trained(path, **asked)
+        if not model:
+            model = train_classifier(args.dataset, dataset, recipe, path, args.seed)
+    except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.classifier: {error}") from error
-    shape = dataset.train.images.shape
-    recipe = recipes.for_dataset(recipes.CLASSIFIER, args.dataset, shape[-1])
-    recipe = recipes.dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-    path = Path(args.output or f"models/{args.dataset}/classifier.keras")
-    if model := loop.trained(path):
-        print(f"{path} is finished.")
-    else:
-        model = train_classifier(args.dataset, dataset, recipe, path, args.seed)
-    print(f"{path}: test accuracy {accuracy(model, dataset.test):.4f}")
+    print(
+        f"{path} is finished: test accuracy {accuracy(model, dataset.test):.4f}; its card "
+        f"is {path.with_suffix('.json')}."
+    )
 
 
 if __name__ == "__main__":

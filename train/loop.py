@@ -90,21 +90,37 @@ def train(
     return model
 
 
-def trained(path: Path) -> keras.Model | None:
+def trained(path: Path, **asked: object) -> keras.Model | None:
     """The model that `train` finished at a path, None where there is none.
 
-    A file that is not the one the card was written for is named in a warning and set aside.
+    A file that is not the one the card was written for is named and set aside.
+
+    Args:
+        path: of the model; the card lies beside it.
+        asked: what the card must say.
+
+    Raises:
+        ValueError: the card says something else.
     """
-    card = path.with_suffix(".json")
-    if not path.exists() or not card.exists():
+    card_path = path.with_suffix(".json")
+    if not path.exists() or not card_path.exists():
         return None
     try:
-        if json.loads(card.read_text())["sha256"] == sha256(path):
-            return keras.saving.load_model(path, compile=False)
+        card = json.loads(card_path.read_text())
+        intact = card["sha256"] == sha256(path)
+        model = keras.saving.load_model(path, compile=False) if intact else None
     except (ValueError, KeyError, TypeError):
-        pass  # the card is damaged
-    set_aside(path, "is not the file its card was written for; it is trained again")
-    return None
+        model = None  # the card or the model is damaged
+    if model is None:
+        set_aside(path, "is not the file its card was written for, and is made again")
+        return None
+    for key, value in asked.items():
+        if card.get(key) != value:
+            raise ValueError(
+                f"{path} was trained with {key} {card.get(key)!r}, not {value!r}; choose "
+                "another place, or delete it to train it again."
+            )
+    return model
 
 
 def resume(model: keras.Model, checkpoint: Path) -> None:
