@@ -318,7 +318,7 @@ def run_evaluation(args) -> None:
         numbers("betas", args.betas) or preset.betas,
     )
     directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
-    search = {**preset.search, "search": args.search}
+    search = dict(preset.search) | ({"search": args.search} if args.search else {})
     settings = {
         "dataset": args.dataset,
         "classifier": args.classifier,
@@ -428,9 +428,9 @@ if __name__ == "__main__":
     )
     flags.DEFINE_enum(
         "search",
-        "exact",
+        None,
         ["exact", "adaptive"],
-        "Over c: as published, or for a twentieth of the gradients.",
+        "Over c: as published, or for a twentieth of the gradients [as the preset].",
     )
     flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")
     flags.DEFINE_string("models_dir", None, "Trained models [<output_dir>/models].")

@@ -34,18 +34,21 @@ PRESETS = {
             "max_iterations": 1000,
             "binary_search_steps": 9,
             "initial_const": 1e-3,
+            "search": "exact",
         },
         training_steps=None,
     ),
+    # Few iterations, so large steps: C&W starts where tanh is flat, and must get away.
     "quick": Preset(
         num_examples=50,
         confidences={"grey": (0, 10, 20), "colour": (0, 20, 40)},
         betas=(1e-2, 1e-1),
         search={
-            "learning_rate": 0.05,
+            "learning_rate": 0.1,
             "max_iterations": 60,
             "binary_search_steps": 5,
             "initial_const": 1.0,
+            "search": "exact",
         },
         training_steps=4000,
     ),
