@@ -4,7 +4,15 @@ Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples",
 CCS 2017, https://arxiv.org/abs/1705.09064.
 """
 
-from magnet_tf import autoencoders, classifiers, datasets, legacy, saved, variants
+from magnet_tf import (
+    autoencoders,
+    classifiers,
+    datasets,
+    legacy,
+    saved,
+    variants,
+    zoo,
+)
 from magnet_tf.detectors import DivergenceDetector, ReconstructionDetector
 from magnet_tf.magnet import MagNet, NotCalibratedError, Verdict
 from magnet_tf.reformers import IdentityReformer, Reformer
@@ -23,4 +31,5 @@ __all__ = [
     "legacy",
     "saved",
     "variants",
+    "zoo",
 ]

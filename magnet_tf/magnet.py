@@ -75,8 +75,8 @@ class MagNet(keras.Model):
             )
         return dict(zip(self.detectors, thresholds.tolist()))
 
-    @thresholds.setter
-    def thresholds(self, thresholds: Mapping[str, float]) -> None:
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Sets thresholds {detector: float} that an earlier calibration gave."""
         self._thresholds.assign([thresholds[name] for name in self.detectors])
 
     def calibrate(self, x_validation, drop_rates: Mapping[str, float]) -> None:
@@ -106,11 +106,11 @@ class MagNet(keras.Model):
                     f"the drop rate of {name!r} must be in [0, 1), got {rate}."
                 )
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
-        self._thresholds.assign(
-            [
-                drop_threshold(marks[name], drop_rates[name], name)
-                for name in self.detectors
-            ]
+        self.set_thresholds(
+            {
+                name: drop_threshold(marks[name], rate, name)
+                for name, rate in drop_rates.items()
+            }
         )
 
     def judge(self, x, batch_size: int = BATCH_SIZE) -> Verdict:
@@ -211,7 +211,7 @@ def drop_threshold(marks: np.ndarray, drop_rate: float, name: str) -> np.float32
     warnings.warn(
         f"detector {name!r}: a drop rate of {drop_rate} of {len(marks)} validation images is "
         "less than one image; its threshold lies just above the largest validation mark.",
-        stacklevel=3,
+        stacklevel=4,
     )
     return np.nextafter(np.max(marks), np.float32(np.inf))
 
