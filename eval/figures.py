@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.figure
 import numpy as np
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from attacks import AttackResult
 from eval import detection
@@ -183,6 +183,8 @@ def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
             axis.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.xaxis.set_minor_formatter("")
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
     _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
     figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
