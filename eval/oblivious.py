@@ -67,16 +67,14 @@ class Evaluation:
         settings = {"classifier": self.fingerprint, "seed": self.seed}
         if not (saved := self.store.load("examples", settings)):
             test = self.dataset.test
-            right = self._right(test.images, test.labels)
-            order = np.random.default_rng(self.seed).permutation(np.flatnonzero(right))
-            saved = {"order": order, "right": right}
+            right = np.flatnonzero(self._right(test.images, test.labels))
+            saved = {"order": np.random.default_rng(self.seed).permutation(right)}
             self.store.save("examples", settings, saved)
         if len(saved["order"]) < num_examples:
             raise ValueError(
                 f"--num_examples={num_examples}: the classifier gets only "
                 f"{len(saved['order'])} test images of {self.name} right."
             )
-        self.right_clean = saved["right"]
         return saved["order"][:num_examples]
 
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -327,7 +325,6 @@ def run_evaluation(args) -> None:
         **search,
         "training_steps": preset.training_steps,
     }
-    store = Store(directory, settings)
     models = Models(
         Path(args.models_dir or directory / "models"),
         args.dataset,
@@ -336,21 +333,27 @@ def run_evaluation(args) -> None:
         args.seed,
         args.classifier and Path(args.classifier),
     )
+    # A user's own files are looked at before the directory becomes this run's.
     classifier, fingerprint, defences = None, None, {}
     if args.defence:
         own = saved_defence(Path(args.defence))
         defences = {Path(args.defence).stem: own}
         classifier, fingerprint = own.magnet().classifier, own.settings["file"]
-    if args.classifier or not args.defence:
+    if args.classifier:
         classifier, fingerprint = models.classifier()
-    if not args.defence:
+    if classifier is not None:
+        check_fit(classifier, dataset)
+    store = Store(directory, settings)
+    if classifier is None:
+        classifier, fingerprint = models.classifier()
+        check_fit(classifier, dataset)
+    if not defences:
         defences = {
             name: trained_defence(
                 name, known[name], classifier, models, dataset.validation, directory
             )
             for name in names
         }
-    check_fit(classifier, dataset)
     evaluation = Evaluation(
         args.dataset,
         dataset,

@@ -138,3 +138,10 @@ def test_a_classifier_for_other_images_is_refused(finished):
         patch.setattr(datasets, "load", lambda name: other)
         with pytest.raises(SystemExit, match="the classifier takes images of shape"):
             run(folder / "other", classifier=str(folder / "classifier.keras"))
+
+
+def test_a_wrong_path_does_not_claim_the_directory(finished):
+    folder, _, _ = finished
+    with pytest.raises(SystemExit, match="does not exist"):
+        run(folder / "unclaimed", classifier=str(folder / "clasifier.keras"))
+    assert not (folder / "unclaimed").exists()
