@@ -1,7 +1,7 @@
 """Trains a denoising autoencoder: `python -m train.autoencoder --dataset=mnist --name=I`."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -13,6 +13,7 @@ from magnet_tf.arrays import in_batches
 from train import loop, recipes
 
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
+RECIPES = {"published": recipes.AUTOENCODER, "short": recipes.SHORT_AUTOENCODER}
 
 
 def train_autoencoder(
@@ -27,7 +28,7 @@ def train_autoencoder(
     """Trains an autoencoder from noisy images toward the clean ones.
 
     `DenoisingAutoEncoder.train` in the original: Gaussian noise drawn once and clipped to
-    [0, 1], Adam's defaults.
+    [0, 1], Adam's defaults; a short recipe has a rate that falls.
 
     Args:
         name: the dataset's name, for the card.
@@ -42,7 +43,10 @@ def train_autoencoder(
 
     def build() -> keras.Model:
         model = autoencoders.denoising_autoencoder(spec.structure, clean.shape[1:])
-        model.compile("adam", LOSSES[loss], jit_compile=loop.compiled_by_xla())
+        optimizer = (
+            loop.annealed_adam(recipe, len(clean)) if recipe.peak_rate else "adam"
+        )
+        model.compile(optimizer, LOSSES[loss], jit_compile=loop.compiled_by_xla())
         return model
 
     return loop.train(
@@ -91,15 +95,17 @@ def main(_) -> None:
         flags.FLAGS,
         "autoencoder",
         lambda *job: train_autoencoder(*job, flags.FLAGS.loss),
+        RECIPES[flags.FLAGS.recipe],
     )
 
 
-def run(args, stem: str, train: Callable) -> None:
+def run(args, stem: str, train: Callable, known: Mapping[str, recipes.Recipe]) -> None:
     """What the training commands of autoencoders share: from flags to a finished file.
 
     Args:
         args: the flags of `define_flags`. stem: begins the file's name.
         train: takes dataset name, dataset, autoencoder, recipe, path and seed.
+        known: recipes by dataset.
     """
     logging.set_verbosity(logging.ERROR)
     try:
@@ -107,9 +113,14 @@ def run(args, stem: str, train: Callable) -> None:
         channels = dataset.train.images.shape[-1]
         name, spec = chosen(args, channels)
         path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
-        recipe = recipes.for_dataset(recipes.AUTOENCODER, args.dataset, channels)
+        recipe = recipes.for_dataset(known, args.dataset, channels)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-        asked = {"dataset": args.dataset, "epochs": recipe.epochs, "seed": args.seed}
+        asked = {
+            "dataset": args.dataset,
+            "epochs": recipe.epochs,
+            "peak_rate": recipe.peak_rate,
+            "seed": args.seed,
+        }
         if not loop.trained(path, **asked):
             train(args.dataset, dataset, spec, recipe, path, args.seed)
     except (datasets.DatasetError, ValueError, OSError) as error:
@@ -144,12 +155,13 @@ def define_flags() -> None:
         "output", None, "Model file [models/<dataset>/<command>_<name>.keras]."
     )
     flags.DEFINE_integer(
-        "epochs", None, "Passes over the data [as published].", lower_bound=1
+        "epochs", None, "Passes over the data [as the recipe].", lower_bound=1
     )
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 
 
 if __name__ == "__main__":
     define_flags()
+    loop.define_recipe_flag()
     flags.DEFINE_enum("loss", "mse", sorted(LOSSES), "What is minimised.")
     app.run(main)

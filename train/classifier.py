@@ -11,6 +11,8 @@ from magnet_tf import classifiers, datasets
 from magnet_tf.arrays import in_batches
 from train import loop, recipes
 
+RECIPES = {"published": recipes.CLASSIFIER, "short": recipes.SHORT_CLASSIFIER}
+
 
 def train_classifier(
     name: str, dataset: datasets.Dataset, recipe: recipes.Recipe, path: Path, seed: int
@@ -18,7 +20,7 @@ def train_classifier(
     """Trains the published architecture for a dataset's kind of images.
 
     `train` in the original's `train_models.py`: SGD at 0.01, divided by (1 + 1e-6 step),
-    Nesterov momentum 0.9, cross-entropy on the logits.
+    Nesterov momentum 0.9, cross-entropy on the logits; a short recipe has Adam instead.
 
     Args:
         name: the dataset's name, for the card.
@@ -36,11 +38,15 @@ def train_classifier(
 
     def build() -> keras.Model:
         model = architecture(shape, dataset.num_classes)
-        rate = keras.optimizers.schedules.InverseTimeDecay(
-            0.01, decay_steps=1, decay_rate=1e-6
-        )
+        if recipe.peak_rate:
+            optimizer = loop.annealed_adam(recipe, len(dataset.train.labels))
+        else:
+            rate = keras.optimizers.schedules.InverseTimeDecay(
+                0.01, decay_steps=1, decay_rate=1e-6
+            )
+            optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
         model.compile(
-            keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+            optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=loop.compiled_by_xla(),
         )
@@ -68,10 +74,15 @@ def main(_) -> None:
     try:
         dataset = datasets.load(args.dataset)
         shape = dataset.train.images.shape
-        recipe = recipes.for_dataset(recipes.CLASSIFIER, args.dataset, shape[-1])
+        recipe = recipes.for_dataset(RECIPES[args.recipe], args.dataset, shape[-1])
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         path = Path(args.output or f"models/{args.dataset}/classifier.keras")
-        asked = {"dataset": args.dataset, "epochs": recipe.epochs, "seed": args.seed}
+        asked = {
+            "dataset": args.dataset,
+            "epochs": recipe.epochs,
+            "peak_rate": recipe.peak_rate,
+            "seed": args.seed,
+        }
         model = loop.trained(path, **asked)
         if not model:
             model = train_classifier(args.dataset, dataset, recipe, path, args.seed)
@@ -89,7 +100,8 @@ if __name__ == "__main__":
         "output", None, "Model file [models/<dataset>/classifier.keras]."
     )
     flags.DEFINE_integer(
-        "epochs", None, "Passes over the data [as published].", lower_bound=1
+        "epochs", None, "Passes over the data [as the recipe].", lower_bound=1
     )
+    loop.define_recipe_flag()
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
     app.run(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from absl import flags
 from tqdm.auto import tqdm
 
 from train.files import set_aside, sha256, write, write_text
@@ -52,7 +53,7 @@ def train(
     path.parent.mkdir(parents=True, exist_ok=True)
 
     keras.utils.set_random_seed(seed)
-    model = build()
+    model = in_bfloat16(build()) if recipe.bfloat16 else build()
     model.optimizer.build(model.trainable_variables)
     if checkpoint.exists():
         resume(model, checkpoint)
@@ -77,6 +78,9 @@ def train(
                 write(checkpoint, model.save_weights)
                 last_save = time.monotonic()
 
+    if recipe.bfloat16:
+        trained_weights, model = model.get_weights(), build()
+        model.set_weights(trained_weights)
     write(path, model.save)
     card = {
         **settings,
@@ -166,6 +170,56 @@ def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rows.clip(0, height - 1)[:, :, None],
         columns.clip(0, width - 1)[:, None, :],
     ]
+
+
+def annealed_adam(recipe: Recipe, count: int) -> keras.optimizers.Optimizer:
+    """Adam with a rate that falls from the recipe's to zero over its steps on `count` images."""
+    steps = recipe.epochs * math.ceil(count / recipe.batch_size)
+    return keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(recipe.peak_rate, steps)
+    )
+
+
+class _InFloat32(keras.regularizers.Regularizer):
+    """A regularizer whose sum is not rounded to the precision of what it is of."""
+
+    def __init__(self, regularizer: keras.regularizers.Regularizer):
+        self.regularizer = regularizer
+
+    def __call__(self, x):
+        return self.regularizer(keras.ops.cast(x, "float32"))
+
+
+def in_bfloat16(model: keras.Model) -> keras.Model:
+    """A copy that computes in bfloat16, except for its last layer; variables stay in float32.
+
+    Args:
+        model: compiled, of Keras's own layers.
+    """
+    last = model.layers[-1].name
+
+    def clone(layer):
+        config = layer.get_config()
+        config["dtype"] = "float32" if layer.name == last else "mixed_bfloat16"
+        copy = type(layer).from_config(config)
+        if regularizer := getattr(copy, "activity_regularizer", None):
+            copy.activity_regularizer = _InFloat32(regularizer)
+        return copy
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    copy.compile_from_config(model.get_compile_config())
+    return copy
+
+
+def define_recipe_flag() -> None:
+    """The flag `--recipe`, which the training commands share."""
+    flags.DEFINE_enum(
+        "recipe",
+        "published",
+        ["published", "short"],
+        "As published, or what a machine without a GPU can run (see recipes.py).",
+    )
 
 
 def compiled_by_xla() -> bool | str:

@@ -77,7 +77,12 @@ def train_pack(
 
 def main(_) -> None:
     args = flags.FLAGS
-    autoencoder.run(args, "pack", lambda *job: train_pack(*job, args.count, args.alpha))
+    autoencoder.run(
+        args,
+        "pack",
+        lambda *job: train_pack(*job, args.count, args.alpha),
+        recipes.AUTOENCODER,
+    )
 
 
 if __name__ == "__main__":

@@ -258,6 +258,8 @@ def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
         "epochs": 4,
         "batch_size": 8,
         "augment": True,
+        "peak_rate": None,
+        "bfloat16": False,
         "seed": 7,
         "images": 20,
         "test_accuracy": 0.5,
@@ -351,3 +353,55 @@ def test_small_images_are_flipped_alone():
     kept = (result == IMAGES).all(axis=(1, 2, 3))
     flipped = (result == IMAGES[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (kept ^ flipped).all() and kept.any() and flipped.any()
+
+
+def compiled_for_bfloat16() -> keras.Model:
+    """With a regularizer of activations, whose sum bfloat16 would round."""
+    model = keras.Sequential(
+        [
+            layers.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, activity_regularizer=keras.regularizers.L2(1e-3)),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+    return model
+
+
+def test_bfloat16_computes_so_and_ends_near_float32_in_a_float32_model(tmp_path):
+    copy = loop.in_bfloat16(compiled_for_bfloat16())
+    assert [layer.compute_dtype for layer in copy.layers] == ["bfloat16"] * 2 + [
+        "float32"
+    ]
+    assert {v.dtype for v in copy.trainable_variables} == {"float32"}
+
+    ends = {}
+    for bfloat16 in (False, True):
+        recipe = Recipe(epochs=4, batch_size=8, bfloat16=bfloat16)
+        path = tmp_path / f"{bfloat16}.keras"
+        loop.train(
+            compiled_for_bfloat16, IMAGES, LABELS, recipe, path, {}, lambda _: {}, 0
+        )
+        ends[bfloat16] = loop.trained(path)
+    assert {layer.compute_dtype for layer in ends[True].layers} == {"float32"}
+    for one, other in zip(*(model.get_weights() for model in ends.values())):
+        np.testing.assert_allclose(one, other, atol=0.02)
+        assert (one != other).any()
+
+
+def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(tmp_path, steps):
+    recipe = Recipe(epochs=4, batch_size=8, augment=True, bfloat16=True)
+    path = tmp_path / "model.keras"
+    steps.interrupt(path, after=2 * STEPS + 1, recipe=recipe)
+    resumed = train(path, recipe)
+    assert len(steps.batches) == 2 * STEPS
+    assert_same(train(tmp_path / "undisturbed.keras", recipe), resumed)
+
+
+def test_annealed_adam_falls_from_the_recipes_rate_to_zero():
+    recipe = Recipe(epochs=3, batch_size=8, peak_rate=0.5)
+    rate = loop.annealed_adam(recipe, count=20)._learning_rate
+    expected = [0.25 * (1 + np.cos(np.pi * step / 9)) for step in range(10)]
+    np.testing.assert_allclose([float(rate(s)) for s in range(10)], expected, atol=1e-6)
