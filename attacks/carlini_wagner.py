@@ -4,8 +4,9 @@ Carlini & Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 20
 (arXiv 1608.04644), section VI.A; `l2_attack.py` in the original.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from attacks import adaptive
@@ -21,7 +22,7 @@ def carlini_wagner_l2(
     x,
     labels,
     *,
-    confidence: float = 0.0,
+    confidence: float | Sequence[float] = 0.0,
     targeted: bool = False,
     learning_rate: float = 0.01,
     max_iterations: int = 1000,
@@ -32,7 +33,7 @@ def carlini_wagner_l2(
     search: str = "exact",
     jit_compile: bool | None = None,
     progress: bool = False,
-) -> AttackResult:
+) -> AttackResult | list[AttackResult]:
     """Finds, for each image, the adversarial example of least L2 norm.
 
     minimise ||x' - x||_2^2 + c * max(0, Z_label(x') - max_other Z(x') + confidence), with
@@ -43,7 +44,8 @@ def carlini_wagner_l2(
             differentiate it. A Keras model is one.
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
-        confidence: kappa, the margin by which the label must lose (or the target win).
+        confidence: kappa, the margin by which the label must lose (or the target win); or
+            several, which the adaptive search finds for far less than one after the other.
         targeted: whether to reach `labels` instead of leaving them.
         learning_rate: Adam's.
         max_iterations: Adam's steps for each c; the paper's experiments have 1,000.
@@ -59,18 +61,19 @@ def carlini_wagner_l2(
 
     Returns:
         An `AttackResult`; a failed image comes back unchanged with `success` False.
+        With several confidences a list of these, in their order.
 
     Raises:
         TypeError, ValueError: the images, the labels, a setting or the classifier's output
             are not as described.
     """
-    return attack(
+    results = attack(
         inner_loop,
         [adaptive.L2],
         classifier,
         x,
         labels,
-        confidence=confidence,
+        confidences=np.ravel(confidence).tolist(),
         targeted=targeted,
         learning_rate=learning_rate,
         max_iterations=max_iterations,
@@ -81,7 +84,9 @@ def carlini_wagner_l2(
         search=search,
         jit_compile=jit_compile,
         progress=progress,
-    )["L2"]
+    )
+    results = [result["L2"] for result in results]
+    return results if np.ndim(confidence) else results[0]
 
 
 def inner_loop(

@@ -5,8 +5,9 @@ Adversarial Examples", AAAI 2018 (arXiv 1709.04114), algorithm 1; `en_attack.py`
 `l1_attack.py` in the original, which differ in the rule that picks the best iterate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from attacks import adaptive
@@ -21,7 +22,7 @@ def elastic_net(
     labels,
     *,
     beta: float = 1e-2,
-    confidence: float = 0.0,
+    confidence: float | Sequence[float] = 0.0,
     targeted: bool = False,
     learning_rate: float = 0.01,
     max_iterations: int = 1000,
@@ -32,7 +33,7 @@ def elastic_net(
     search: str = "exact",
     jit_compile: bool | None = None,
     progress: bool = False,
-) -> dict[str, AttackResult]:
+) -> dict[str, AttackResult] | list[dict[str, AttackResult]]:
     """Finds, for each image, the adversarial examples of least elastic-net and L1 distance.
 
     minimise c * max(0, Z_label(x') - max_other Z(x') + confidence) + ||x' - x||_2^2
@@ -45,7 +46,8 @@ def elastic_net(
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
         beta: weight of the L1 norm, and the threshold of the shrinkage.
-        confidence: kappa, the margin by which the label must lose (or the target win).
+        confidence: kappa, the margin by which the label must lose (or the target win); or
+            several, which the adaptive search finds for far less than one after the other.
         targeted: whether to reach `labels` instead of leaving them.
         learning_rate: of the first iteration; it falls with the square root to 0.
         max_iterations: FISTA's steps for each c; the paper's experiments have 1,000.
@@ -62,19 +64,19 @@ def elastic_net(
     Returns:
         {"EN": AttackResult, "L1": AttackResult}: the successful iterates of least
         ||.||_2^2 + beta ||.||_1 and of least ||.||_1; a failed image comes back unchanged
-        with `success` False.
+        with `success` False. With several confidences a list of these, in their order.
 
     Raises:
         TypeError, ValueError: the images, the labels, a setting or the classifier's output
             are not as described.
     """
-    return attack(
+    results = attack(
         inner_loop,
         [adaptive.elastic_net(beta), adaptive.L1],
         classifier,
         x,
         labels,
-        confidence=confidence,
+        confidences=np.ravel(confidence).tolist(),
         targeted=targeted,
         learning_rate=learning_rate,
         max_iterations=max_iterations,
@@ -87,6 +89,7 @@ def elastic_net(
         progress=progress,
         beta=beta,
     )
+    return results if np.ndim(confidence) else results[0]
 
 
 def inner_loop(
@@ -124,6 +127,8 @@ def inner_loop(
             )
             best_en = tf.where(per_image(en_better), x, best_en)
             best_l1 = tf.where(per_image(l1_better), x, best_l1)
+            if k == 0 and tf.reduce_all(x == x0):
+                break  # for good: the gradient stays the same, and the rate only falls
         return {"EN": (en_score, best_en), "L1": (l1_score, best_l1)}
 
     return minimize

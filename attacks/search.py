@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from attacks import adaptive
+from attacks import adaptive, sweep
 from attacks.checks import check_classifier, check_inputs, check_settings
 from attacks.result import AttackResult, measured
 
@@ -108,7 +108,7 @@ def attack(
     x,
     labels,
     *,
-    confidence: float,
+    confidences: Sequence[float],
     targeted: bool,
     learning_rate: float,
     max_iterations: int,
@@ -120,21 +120,21 @@ def attack(
     jit_compile: bool | None,
     progress: bool,
     **own_settings: float,
-) -> dict[str, AttackResult]:
+) -> list[dict[str, AttackResult]]:
     """Checks the inputs and attacks every image, in chunks of one size.
 
     Args:
         inner_loop: of the exact search: from the classifier and the attack's settings
             (targeted, learning_rate, max_iterations, bounds, own_settings) to a `Minimize`.
         rules: of the adaptive search.
+        confidences: kappas, at least one.
         own_settings: of this attack alone, at least 0.
         The rest is as in the attacks.
 
     Returns:
-        {rule: AttackResult}, in the order of x.
+        For each confidence {rule: AttackResult}, in the order of x.
     """
     check_settings(
-        confidence=confidence,
         learning_rate=learning_rate,
         max_iterations=max_iterations,
         initial_const=initial_const,
@@ -142,85 +142,103 @@ def attack(
         batch_size=batch_size,
         **own_settings,
     )
+    for confidence in confidences:
+        check_settings(confidence=confidence)
+    if not len(confidences):
+        raise ValueError("confidence: expected a number or some numbers, got none.")
     if search not in ("exact", "adaptive"):
         raise ValueError(f"search must be 'exact' or 'adaptive', got {search!r}.")
     x, labels = check_inputs(x, labels, bounds)
-    num_classes = check_classifier(classifier, x, labels, batch_size)
+    check_classifier(classifier, x, labels, batch_size)
     if jit_compile is None:  # on a CPU, XLA's convolutions are slower than TensorFlow's
         jit_compile = bool(tf.config.list_physical_devices("GPU"))
     # A Keras model's graph does not change, but what another callable does may.
     compile_loop = compiled_once if isinstance(classifier, keras.Model) else compiled
-    shared = {"targeted": targeted, "bounds": tuple(bounds)}
+    loop = functools.partial(
+        compile_loop,
+        classifier=classifier,
+        jit_compile=jit_compile,
+        targeted=targeted,
+        bounds=tuple(bounds),
+    )
 
     if search == "exact":
-        minimize = compile_loop(
+        minimize = loop(
             inner_loop,
-            classifier,
-            jit_compile,
             learning_rate=learning_rate,
             max_iterations=max_iterations,
-            **shared,
             **own_settings,
+        )
+        steps = binary_search_steps * len(confidences)
+
+        def solve(images, labels, after_step):
+            fixed = tf.constant(images), tf.constant(labels)
+
+            def solve_one(confidence):
+                kappa = tf.fill([len(images)], float(confidence))
+                return search_const(
+                    lambda c: minimize(*fixed, tf.constant(c, tf.float32), kappa),
+                    images,
+                    initial_const,
+                    binary_search_steps,
+                    after_step,
+                )
+
+            return [solve_one(confidence) for confidence in confidences]
+
+    else:
+        phase = functools.cache(
+            lambda rule: loop(adaptive.inner_loop, rule=rule, rules=tuple(rules))
+        )
+        steps = (
+            adaptive.PASSES * len(rules)
+            if len(confidences) == 1
+            else len(set(confidences))
         )
 
         def solve(images, labels, after_step):
-            kappa = tf.fill([len(images)], float(confidence))
-            fixed = tf.constant(images), tf.constant(labels)
-            return search_const(
-                lambda const: minimize(*fixed, tf.constant(const, tf.float32), kappa),
-                images,
-                initial_const,
-                binary_search_steps,
-                after_step,
-            )
-
-    else:
-        phases = [
-            compile_loop(
-                adaptive.inner_loop,
-                classifier,
-                jit_compile,
-                rule=rule,
-                rules=tuple(rules),
-                **shared,
-            )
-            for rule in rules
-        ]
-
-        def solve(images, labels, after_step):
-            return adaptive.search(
-                phases,
+            problem = adaptive.Problem(
+                phase,
                 rules,
                 images,
                 labels,
-                confidence,
-                num_classes,
+                classifier(images),
                 targeted,
                 bounds,
                 after_step,
             )
+            if len(confidences) == 1:
+                return [adaptive.search(problem, confidences[0])]
+            return sweep.search(problem, confidences)
 
     chunks = -(-len(x) // batch_size)
     size = max(-(-len(x) // chunks), SMALLEST_CHUNK)
-    steps = binary_search_steps if search == "exact" else adaptive.PASSES * len(rules)
     parts = []
     with tqdm(
         total=chunks * steps, unit="step", disable=not progress, leave=False
     ) as bar:
         for start in range(0, len(x), size):
-            images = x[start : start + size]
-            padding = [(0, size - len(images))]
+            count = len(x[start : start + size])
+            padding = [(0, size - count)]
             found = solve(
-                np.pad(images, padding + [(0, 0)] * 3, mode="edge"),
+                np.pad(x[start : start + size], padding + [(0, 0)] * 3, mode="edge"),
                 np.pad(labels[start : start + size], padding, mode="edge"),
                 bar.update,
             )
-            parts.append(
-                {
-                    rule: AttackResult(*(field[: len(images)] for field in result))
-                    for rule, result in found.items()
-                }
-            )
+            parts.append([first(result, count) for result in found])
+    return [joined(of_one) for of_one in zip(*parts, strict=True)]
+
+
+def first(results: dict[str, AttackResult], count: int) -> dict[str, AttackResult]:
+    """The results of the first images."""
+    return {
+        rule: AttackResult(*(field[:count] for field in result))
+        for rule, result in results.items()
+    }
+
+
+def joined(parts: Sequence[dict[str, AttackResult]]) -> dict[str, AttackResult]:
+    """The results of several chunks as those of all images."""
     return {
         rule: AttackResult(
             *(np.concatenate(f) for f in zip(*(part[rule] for part in parts)))

@@ -9,13 +9,18 @@ from absl import app, flags, logging
 
 from magnet_tf import classifiers, datasets
 from magnet_tf.arrays import in_batches
-from train import loop, recipes
+from train import files, loop, recipes
 
 RECIPES = {"published": recipes.CLASSIFIER, "short": recipes.SHORT_CLASSIFIER}
 
 
 def train_classifier(
-    name: str, dataset: datasets.Dataset, recipe: recipes.Recipe, path: Path, seed: int
+    name: str,
+    dataset: datasets.Dataset,
+    recipe: recipes.Recipe,
+    path: Path,
+    seed: int,
+    start: Path | None = None,
 ) -> keras.Model:
     """Trains the published architecture for a dataset's kind of images.
 
@@ -28,6 +33,7 @@ def train_classifier(
         recipe: epochs, batch size and augmentation.
         path: of the finished `.keras` file; resumed where an earlier call stopped.
         seed: of everything random.
+        start: a finished classifier to go on from, such as an earlier training's.
     """
     shape = dataset.train.images.shape[1:]
     architecture = (
@@ -38,6 +44,8 @@ def train_classifier(
 
     def build() -> keras.Model:
         model = architecture(shape, dataset.num_classes)
+        if start:
+            model.set_weights(keras.saving.load_model(start).get_weights())
         if recipe.peak_rate:
             optimizer = loop.annealed_adam(recipe, len(dataset.train.labels))
         else:
@@ -59,6 +67,8 @@ def train_classifier(
         }
 
     settings = {"dataset": name, "architecture": architecture.__name__}
+    if start:
+        settings["start_sha256"] = files.sha256(start)
     return loop.train(build, *dataset.train, recipe, path, settings, evaluate, seed)
 
 
@@ -85,7 +95,10 @@ def main(_) -> None:
         }
         model = loop.trained(path, **asked)
         if not model:
-            model = train_classifier(args.dataset, dataset, recipe, path, args.seed)
+            start = Path(args.start) if args.start else None
+            model = train_classifier(
+                args.dataset, dataset, recipe, path, args.seed, start
+            )
     except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.classifier: {error}") from error
     print(
@@ -102,6 +115,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer(
         "epochs", None, "Passes over the data [as the recipe].", lower_bound=1
     )
+    flags.DEFINE_string("start", None, "A finished classifier to go on from.")
     loop.define_recipe_flag()
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
     app.run(main)

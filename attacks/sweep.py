@@ -1,0 +1,148 @@
+"""An adaptive search over several confidences at once: each begins where its neighbour ended.
+
+A low confidence finds, for each image, the classes that `adaptive.search` would aim at. Each
+class is then a lane, whose minimisation by the smooth rule is carried upward and
+downward from there. The L1 rule starts anew from it, because a sparse example is a poor start
+for another one: all lanes race for a few iterations, and the one that leads goes on.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from attacks.adaptive import PASSES, Problem, Rule, State, at_rest
+from attacks.objective import margin
+from attacks.result import AttackResult
+
+RACE = 15  # iterations before all lanes but one are left
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One class to aim at, image by image, and where its minimisation is.
+
+    Attributes:
+        excluded: bool [N, K], every other class.
+        state: of the smooth rule.
+        gap: [N], what the margin had to change by, from the image to the confidence.
+    """
+
+    excluded: tf.Tensor
+    state: State
+    gap: tf.Tensor
+
+
+def search(
+    problem: Problem, confidences: Sequence[float]
+) -> list[dict[str, AttackResult]]:
+    """The best example of each image by each rule, for each confidence, in their order."""
+    ascending = sorted(set(confidences))
+    first = (len(ascending) - 1) // 3
+    lanes, bests = opened(problem, ascending[first])
+    results = {ascending[first]: finished(problem, ascending[first], lanes, bests)}
+    for direction in (ascending[first + 1 :], ascending[:first][::-1]):
+        here = lanes
+        for confidence in direction:
+            here, bests = carried(problem, confidence, here)
+            results[confidence] = finished(problem, confidence, here, bests)
+    return [results[confidence] for confidence in confidences]
+
+
+def opened(problem: Problem, confidence: float) -> tuple[list[Lane], list[dict]]:
+    """Lanes to the classes that the smooth rule reaches, one after the other."""
+    smooth, excluded, lanes, bests = problem.rules[0], problem.any_class(), [], []
+    for _ in range(1 if problem.targeted else min(PASSES, problem.num_classes - 1)):
+        state, best, rival = problem.run(
+            smooth, confidence, excluded, at_rest(problem.x0), problem.nothing()
+        )
+        aim = excluded if problem.targeted else problem.all_but(rival)
+        lanes.append(Lane(aim, state, gap(problem, aim, confidence)))
+        bests.append(best)
+        excluded = problem.exclude(excluded, rival)
+    return lanes, bests
+
+
+def carried(
+    problem: Problem, confidence: float, lanes: Sequence[Lane]
+) -> tuple[list[Lane], list[dict]]:
+    """The lanes' minimisations, taken on to the next confidence."""
+    smooth = shortened(problem)[0]
+    ends, bests = [], []
+    for lane in lanes:
+        there = gap(problem, lane.excluded, confidence)
+        # Downward, c shrinks with the gap; upward, the phase adds what is missing.
+        const = lane.state.const * tf.minimum(there / lane.gap, 1.0)
+        start = at_rest(lane.state.x)._replace(const=const)
+        state, best, _ = problem.run(
+            smooth, confidence, lane.excluded, start, problem.nothing()
+        )
+        ends.append(Lane(lane.excluded, state, there))
+        bests.append(best)
+    return ends, bests
+
+
+def finished(
+    problem: Problem, confidence: float, lanes: Sequence[Lane], bests: Sequence[dict]
+) -> dict[str, AttackResult]:
+    """What a confidence gives in the end, after the race by each rule but the smooth one."""
+    for rule in shortened(problem)[1:]:
+        raced = [
+            problem.run(
+                rule, confidence, lane.excluded, at_rest(lane.state.x), best, 0, RACE
+            )
+            for lane, best in zip(lanes, bests, strict=True)
+        ]
+        states, bests = [run[0] for run in raced], [run[1] for run in raced]
+        leads = tf.argmin(tf.stack([best[rule.name][0] for best in bests], 1), axis=1)
+        _, best, _ = problem.run(
+            rule,
+            confidence,
+            choose(leads, [lane.excluded for lane in lanes]),
+            State(*(choose(leads, parts) for parts in zip(*states, strict=True))),
+            merged(bests),
+            RACE,
+        )
+        bests = [best]
+    problem.after_phase()
+    return problem.results(merged(bests))
+
+
+def shortened(problem: Problem) -> list[Rule]:
+    """The rules with the iterations that they need once there is a start.
+
+    Targeted there is one lane only, and time for the whole.
+    """
+    if problem.targeted:
+        return list(problem.rules)
+    smooth, *sparse = problem.rules
+    replace = dataclasses.replace
+    return [
+        replace(smooth, iterations=18, step=(0.3, 0.02), drift=(0.3, 0.04)),
+        *(
+            replace(r, iterations=76, step=(0.3, 0.008), drift=(0.25, 0.04))
+            for r in sparse
+        ),
+    ]
+
+
+def gap(problem: Problem, excluded: tf.Tensor, confidence: float) -> tf.Tensor:
+    """By how much the images' own margin is to change, [N], above 0."""
+    logits, labels = problem.clean_logits, problem.labels
+    clean, _ = margin(logits, labels, problem.targeted, excluded)
+    return tf.maximum(clean + confidence, 1e-3)
+
+
+def choose(index: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Image by image the tensor that `index` names: [N, ...] of several [N, ...]."""
+    return tf.gather(tf.stack(tensors, axis=1), index, axis=1, batch_dims=1)
+
+
+def merged(bests: Sequence[Mapping]) -> dict:
+    """Image by image and rule by rule the best of several."""
+    best = {}
+    for rule in bests[0]:
+        scores, examples, consts = zip(*(b[rule] for b in bests), strict=True)
+        least = tf.argmin(tf.stack(scores, axis=1), axis=1)
+        best[rule] = tuple(choose(least, t) for t in (scores, examples, consts))
+    return best
