@@ -52,7 +52,8 @@ def carlini_wagner_l2(
         binary_search_steps: how many values of c are tried.
         initial_const: the first c.
         bounds: least and largest value of a pixel.
-        batch_size: images that are attacked together; their results do not depend on it.
+        batch_size: images that are attacked together; their results do not depend on it. In
+            the scope of a `tf.distribute` strategy its devices share them.
         search: "exact" is the published schedule. "adaptive" moves c at every iteration
             and takes a twentieth of the gradients; learning_rate, max_iterations,
             binary_search_steps and initial_const do not matter to it.

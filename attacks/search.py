@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from attacks import adaptive, sweep
 from attacks.checks import check_classifier, check_inputs, check_settings
+from attacks.devices import current_strategy, shared_out
 from attacks.result import AttackResult, measured
 
 UNBOUNDED = 1e10  # the originals' upper bound on c while no c has succeeded
@@ -92,10 +93,12 @@ def compiled(
     inner_loop: Callable[..., Callable],
     classifier: Callable,
     jit_compile: bool,
+    strategy: tf.distribute.Strategy | None,
     **settings,
 ) -> Callable:
-    """An inner loop for a classifier and settings, as one `tf.function`."""
-    return tf.function(inner_loop(classifier, **settings), jit_compile=jit_compile)
+    """An inner loop for a classifier and settings, as one `tf.function` on all devices."""
+    loop = tf.function(inner_loop(classifier, **settings), jit_compile=jit_compile)
+    return shared_out(loop, strategy) if strategy else loop
 
 
 compiled_once = functools.lru_cache(maxsize=16)(compiled)
@@ -152,12 +155,15 @@ def attack(
     check_classifier(classifier, x, labels, batch_size)
     if jit_compile is None:  # on a CPU, XLA's convolutions are slower than TensorFlow's
         jit_compile = bool(tf.config.list_physical_devices("GPU"))
+    strategy = current_strategy()
+    devices = strategy.num_replicas_in_sync if strategy else 1
     # A Keras model's graph does not change, but what another callable does may.
     compile_loop = compiled_once if isinstance(classifier, keras.Model) else compiled
     loop = functools.partial(
         compile_loop,
         classifier=classifier,
         jit_compile=jit_compile,
+        strategy=strategy,
         targeted=targeted,
         bounds=tuple(bounds),
     )
@@ -212,7 +218,8 @@ def attack(
             return sweep.search(problem, confidences)
 
     chunks = -(-len(x) // batch_size)
-    size = max(-(-len(x) // chunks), SMALLEST_CHUNK)
+    share = max(-(-len(x) // chunks // devices), SMALLEST_CHUNK)
+    size = share * devices
     parts = []
     with tqdm(
         total=chunks * steps, unit="step", disable=not progress, leave=False

@@ -118,7 +118,12 @@ def shortened(problem: Problem) -> list[Rule]:
     smooth, *sparse = problem.rules
     replace = dataclasses.replace
     return [
-        replace(smooth, iterations=18, step=(0.3, 0.02), drift=(0.3, 0.04)),
+        replace(
+            smooth,
+            iterations=18 if sparse else 22,
+            step=(0.3, 0.03),
+            drift=(0.3, 0.03),
+        ),
         *(
             replace(r, iterations=76, step=(0.3, 0.008), drift=(0.25, 0.04))
             for r in sparse

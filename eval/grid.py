@@ -30,32 +30,47 @@ class Attack:
             {rule: AttackResult}.
         has_beta: whether it runs once for each beta.
         title: its name in figures.
+        sweep: from classifier, images, labels, runs that differ in confidence alone and the
+            attacks' keywords to what `craft` gives for each; None where it cannot.
     """
 
     craft: Callable[..., Mapping[str, AttackResult]]
     has_beta: bool
     title: str
+    sweep: Callable[..., Sequence[Mapping[str, AttackResult]]] | None = None
 
 
 def _carlini_wagner(
-    classifier, x, labels, run: Run, **search
-) -> dict[str, AttackResult]:
-    return {
-        "L2": carlini_wagner_l2(
-            classifier, x, labels, confidence=run.confidence, **search
-        )
-    }
+    classifier, x, labels, runs: Sequence[Run], **search
+) -> list[dict[str, AttackResult]]:
+    confidences = [run.confidence for run in runs]
+    results = carlini_wagner_l2(classifier, x, labels, confidence=confidences, **search)
+    return [{"L2": result} for result in results]
 
 
-def _elastic_net(classifier, x, labels, run: Run, **search) -> dict[str, AttackResult]:
+def _elastic_net(
+    classifier, x, labels, runs: Sequence[Run], **search
+) -> list[dict[str, AttackResult]]:
+    confidences, beta = [run.confidence for run in runs], runs[0].beta
     return elastic_net(
-        classifier, x, labels, beta=run.beta, confidence=run.confidence, **search
+        classifier, x, labels, confidence=confidences, beta=beta, **search
     )
 
 
+def _one_of(sweep: Callable) -> Callable:
+    """A sweep as what crafts for one run."""
+    return lambda classifier, x, labels, run, **search: sweep(
+        classifier, x, labels, [run], **search
+    )[0]
+
+
 ATTACKS = {
-    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W"),
-    "ead": Attack(_elastic_net, has_beta=True, title="EAD"),
+    "cw": Attack(
+        _one_of(_carlini_wagner), has_beta=False, title="C&W", sweep=_carlini_wagner
+    ),
+    "ead": Attack(
+        _one_of(_elastic_net), has_beta=True, title="EAD", sweep=_elastic_net
+    ),
 }
 
 

@@ -86,47 +86,71 @@ class Evaluation:
             np.arange(len(self.images)), -(-len(self.images) // CHUNK)
         )
         crafted, missing = {}, []
-        for run in self.grid:
+        for group in self._groups():
             for index, chunk in enumerate(chunks):
-                arrays = self.store.load(*self._chunk_key(run, index))
-                crafted[run, index] = arrays
-                if arrays is None:
-                    missing.append((run, index, chunk))
-        total = len(crafted)
+                parts = {
+                    run: self.store.load(*self._chunk_key(run, index)) for run in group
+                }
+                crafted |= {(run, index): part for run, part in parts.items()}
+                if None in parts.values():
+                    missing.append((group, index, chunk))
+        lost = sum(len(group) for group, _, _ in missing)
         print(
-            f"attacks: {total - len(missing)} of {total} parts reused, {len(missing)} to craft"
+            f"attacks: {len(crafted) - lost} of {len(crafted)} parts reused, {lost} to craft"
         )
         with tqdm(missing, unit="part", disable=not missing) as bar:
-            for run, index, chunk in bar:
-                bar.set_description(run.name)
-                results = ATTACKS[run.attack].craft(
-                    self.classifier,
-                    self.images[chunk],
-                    self.labels[chunk],
-                    run,
-                    batch_size=CHUNK,
-                    progress=True,
-                    **self.search,
-                )
-                arrays = {
-                    f"{rule}/{field}": value
-                    for rule, result in results.items()
-                    for field, value in result._asdict().items()
-                }
-                self.store.save(*self._chunk_key(run, index), arrays)
-                crafted[run, index] = arrays
+            for group, index, chunk in bar:
+                bar.set_description(group[0].name if len(group) == 1 else "sweep")
+                for run, results in zip(group, self._craft(group, chunk), strict=True):
+                    arrays = {
+                        f"{rule}/{field}": value
+                        for rule, result in results.items()
+                        for field, value in result._asdict().items()
+                    }
+                    self.store.save(*self._chunk_key(run, index), arrays)
+                    crafted[run, index] = arrays
         return {
             run: _join([crafted[run, index] for index in range(len(chunks))])
             for run in self.grid
         }
 
+    def _groups(self) -> list[list[Run]]:
+        """The runs that are crafted together.
+
+        Under the adaptive search these are the runs that differ in confidence alone, each of
+        which begins where another ended; otherwise each run stands for itself.
+        """
+        groups = {}
+        for run in self.grid:
+            swept = ATTACKS[run.attack].sweep and self.search["search"] == "adaptive"
+            groups.setdefault((run.attack, run.beta) if swept else run, []).append(run)
+        return list(groups.values())
+
+    def _craft(
+        self, group: list[Run], chunk: np.ndarray
+    ) -> Sequence[Mapping[str, AttackResult]]:
+        """The adversarial examples of a group's runs, for the images of a chunk."""
+        attack = ATTACKS[group[0].attack]
+        job = self.classifier, self.images[chunk], self.labels[chunk]
+        settings = {"batch_size": CHUNK, "progress": True, **self.search}
+        if len(group) > 1:
+            return attack.sweep(*job, group, **settings)
+        return [attack.craft(*job, group[0], **settings)]
+
     def _chunk_key(self, run: Run, index: int) -> tuple[str, dict]:
-        settings = {"classifier": self.fingerprint, **self._crafting}
+        settings = {"classifier": self.fingerprint, **self._made_by(run)}
         return f"attacks/{run.name}-{index:03d}", settings
+
+    def _made_by(self, run: Run) -> dict:
+        """What a run's examples depend on, beside the classifier and the run."""
+        group = next(group for group in self._groups() if run in group)
+        if len(group) == 1:
+            return self._crafting
+        return self._crafting | {"confidences": [other.confidence for other in group]}
 
     @property
     def _crafting(self) -> dict:
-        """What adversarial examples depend on, beside the classifier and the run."""
+        """What all runs' examples depend on."""
         return {
             "num_examples": len(self.images),
             "seed": self.seed,
@@ -156,7 +180,7 @@ class Evaluation:
                     verdict = self._verdict(
                         name,
                         f"{run.name}-{rule}",
-                        self._crafting,
+                        self._made_by(run),
                         result.adversarial,
                         self.labels,
                     )

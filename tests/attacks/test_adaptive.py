@@ -1,10 +1,12 @@
 """The adaptive search does no worse than the exact one, for a fraction of the gradients."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from attacks import elastic_net
-from tests.attacks.small_model import CLASSES, SmallModel, images
+from attacks import carlini_wagner_l2, elastic_net
+from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, images
 from tests.attacks.test_properties import RULES, assert_alike, craft
 
 EXACT = {"max_iterations": 300, "binary_search_steps": 9, "initial_const": 1e-3}
@@ -13,6 +15,19 @@ EXACT = {"max_iterations": 300, "binary_search_steps": 9, "initial_const": 1e-3}
 @pytest.fixture(scope="module", params=[1, 2])
 def model(request):
     return SmallModel(seed=request.param)
+
+
+def craft_all(rule: str, model, x, labels, confidences, **settings) -> list:
+    """Results by one rule, for several confidences in one call."""
+    if rule == "L2":
+        return carlini_wagner_l2(model, x, labels, confidence=confidences, **settings)
+    found = elastic_net(model, x, labels, confidence=confidences, **settings)
+    return [result[rule] for result in found]
+
+
+def assert_same(result, expected) -> None:
+    for one, other in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def score(rule: str, result) -> np.ndarray:
@@ -66,6 +81,116 @@ def test_result_is_what_it_says(model, rule, confidence, targeted):
     others[n, labels] = -np.inf
     lead = (others.max(axis=1) - logits[n, labels]) * (-1 if targeted else 1)
     assert (lead[success] >= confidence - 1e-4).all()
+
+
+class Convolutional:
+    """Random convolutions, with logits as far apart as a trained classifier's."""
+
+    def __init__(self):
+        random = np.random.RandomState(3)
+        self.kernels = [
+            tf.constant(random.normal(0, scale, shape), tf.float32)
+            for scale, shape in ((0.4, (3, 3, 1, 8)), (0.2, (3, 3, 8, 8)))
+        ]
+        self.dense = tf.constant(random.normal(0, 1.5, (32, CLASSES)), tf.float32)
+
+    def __call__(self, x):
+        for kernel in self.kernels:
+            x = tf.nn.elu(tf.nn.conv2d(x - 0.3, kernel, 1, "VALID"))
+        return 8 * tf.reshape(x, [-1, 32]) @ self.dense
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("confidence", [0.0, 10.0, 40.0])
+def test_agreement_up_to_large_confidences(confidence, targeted):
+    model, x = Convolutional(), images(32)
+    labels = np.asarray(model(x)).argmax(axis=1)
+    if targeted:
+        labels = (labels + 1) % CLASSES
+    settings = {"confidence": confidence, "targeted": targeted}
+    for rule in RULES:
+        exact = craft(rule, model, x, labels, **settings, **EXACT)
+        adaptive = craft(rule, model, x, labels, **settings, search="adaptive")
+        assert adaptive.success.sum() >= exact.success.sum() >= 10
+        both = exact.success & adaptive.success
+        least, found = score(rule, exact)[both], score(rule, adaptive)[both]
+        assert found.mean() <= 1.01 * least.mean()
+
+
+SWEPT = (2.0, 0.0, 1.0, 0.0)  # in any order, and one twice
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_sweep_finds_what_separate_calls_find(model, rule, targeted):
+    x = images(32)
+    labels = (model.logits(x).argmax(axis=1) + targeted) % CLASSES
+    settings = {"targeted": targeted, "search": "adaptive"}
+    found = craft_all(rule, model, x, labels, SWEPT, **settings)
+    assert len(found) == len(SWEPT)
+    for kappa, result in zip(SWEPT, found, strict=True):
+        alone = craft(rule, model, x, labels, confidence=kappa, **settings)
+        assert result.success.sum() >= alone.success.sum()
+        both = result.success & alone.success
+        swept, separate = score(rule, result)[both], score(rule, alone)[both]
+        # A targeted sweep has one lane, where separate calls have three passes.
+        assert swept.mean() <= (1.05 if targeted else 1.025) * separate.mean()
+        logits, n = model.logits(result.adversarial.astype(np.float64)), range(len(x))
+        others = logits.copy()
+        others[n, labels] = -np.inf
+        lead = (others.max(axis=1) - logits[n, labels]) * (-1 if targeted else 1)
+        assert (lead[result.success] >= kappa - 1e-4).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_sweep_of_the_exact_search_is_separate_calls(model, rule):
+    x = images(16)
+    labels = model.logits(x).argmax(axis=1)
+    few = {"max_iterations": 30, "binary_search_steps": 3}
+    few |= {"learning_rate": 0.05, "initial_const": 0.1}
+    found = craft_all(rule, model, x, labels, SWEPT, **few)
+    for kappa, result in zip(SWEPT, found, strict=True):
+        assert_same(result, craft(rule, model, x, labels, confidence=kappa, **few))
+
+
+def test_a_sweep_of_one_is_a_list_of_one(model):
+    x = images(16)
+    labels = model.logits(x).argmax(axis=1)
+    (swept,) = craft_all("EN", model, x, labels, [1.0], search="adaptive")
+    assert_same(swept, craft("EN", model, x, labels, confidence=1.0, search="adaptive"))
+
+
+@pytest.mark.parametrize("confidence", [[], [1.0, -1.0], [[1.0, np.nan]]])
+def test_confidences_that_are_none_or_negative_are_refused(model, confidence):
+    with pytest.raises(ValueError, match="confidence"):
+        craft_all("EN", model, images(2), np.array([0, 1]), confidence)
+
+
+def test_nothing_is_traced_after_the_first_chunk(monkeypatch):
+    """Nor in a second call for a Keras model, whose compiled loops are kept."""
+    traced = []
+    keras_model = keras.Sequential(
+        [keras.layers.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(CLASSES)]
+    )
+    original = keras.Sequential.call
+
+    def call(self, x, *args, **kwargs):
+        if not tf.executing_eagerly():
+            traced.append(x.shape)
+        return original(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Sequential, "call", call)
+    x = images(80)
+    labels = np.asarray(keras_model(x)).argmax(axis=1)
+    for settings in (
+        {"search": "exact", "max_iterations": 3, "binary_search_steps": 3},
+        {"search": "adaptive"},
+        {"search": "adaptive", "confidence": [0.0, 1.0, 2.0]},
+    ):
+        elastic_net(keras_model, x[:16], labels[:16], batch_size=16, **settings)
+        before = len(traced)
+        elastic_net(keras_model, x, labels, batch_size=16, **settings)
+        assert len(traced) == before > 0
 
 
 @pytest.mark.parametrize("rule", RULES)

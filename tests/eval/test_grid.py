@@ -57,17 +57,23 @@ def test_what_an_attack_is_called_with(attack, function, rules, monkeypatch):
 
     def spy(*args, **kwargs):
         calls.append((args, kwargs))
-        return "result" if attack == "cw" else {"EN": "result", "L1": "result"}
+        return [
+            f"at {kappa}" if attack == "cw" else {r: f"at {kappa}" for r in rules}
+            for kappa in kwargs["confidence"]
+        ]
 
     monkeypatch.setattr(grid, function, spy)
     beta = 0.1 if ATTACKS[attack].has_beta else None
     x, labels = np.zeros((2, 4, 4, 1)), np.array([0, 1])
-    results = ATTACKS[attack].craft(len, x, labels, Run(attack, 5.0, beta), steps=3)
-    ((args, kwargs),) = calls
-    assert args[0] is len and args[1] is x and args[2] is labels
-    expected = {"confidence": 5.0, "steps": 3}
-    assert kwargs == expected | ({} if beta is None else {"beta": beta})
-    assert results == dict.fromkeys(rules, "result")
+    one, other = Run(attack, 5.0, beta), Run(attack, 7.0, beta)
+    results = ATTACKS[attack].craft(len, x, labels, one, steps=3)
+    assert results == dict.fromkeys(rules, "at 5.0")
+    both = ATTACKS[attack].sweep(len, x, labels, [one, other], steps=3)
+    assert both == [dict.fromkeys(rules, f"at {kappa}") for kappa in (5.0, 7.0)]
+    for (args, kwargs), confidences in zip(calls, ([5.0], [5.0, 7.0]), strict=True):
+        assert args[0] is len and args[1] is x and args[2] is labels
+        expected = {"confidence": confidences, "steps": 3}
+        assert kwargs == expected | ({} if beta is None else {"beta": beta})
 
 
 def test_titles_tell_attacks_apart():

@@ -273,6 +273,37 @@ def test_a_second_run_makes_nothing(copied, monkeypatch, capsys):
     assert (copied / "results.json").read_bytes() == before
 
 
+def test_the_adaptive_search_sweeps_the_confidences(
+    finished, tmp_path, monkeypatch, capsys
+):
+    """A call for each attack, beta and part; all of it again when a confidence is added."""
+    calls = []
+    for name in ("carlini_wagner_l2", "elastic_net"):
+        attack = getattr(grid, name)
+
+        def spy(*args, attack=attack, **settings):
+            calls.append(settings["confidence"])
+            return attack(*args, **settings)
+
+        monkeypatch.setattr(grid, name, spy)
+    adaptive = {"search": "adaptive", "models_dir": str(finished / "models")}
+    run(tmp_path / "run", **adaptive)
+    assert calls == [[0.0, 5.0]] * 4
+    first = results(tmp_path / "run")
+    assert [row["confidence"] for row in first] == [0.0, 5.0] * 6
+    assert all(row["success_undefended"] == 1 for row in first)
+    assert all(a["mean_l2"] < b["mean_l2"] for a, b in zip(first[::2], first[1::2]))
+
+    capsys.readouterr()
+    run(tmp_path / "run", **adaptive)
+    assert counts(capsys.readouterr().out) == (FILES, 0)
+    assert results(tmp_path / "run") == first
+
+    run(tmp_path / "run", **adaptive, confidences=["0", "5", "2"])
+    assert calls[4:] == [[0.0, 2.0, 5.0]] * 4
+    assert len(results(tmp_path / "run")) == 18
+
+
 def test_an_interrupted_evaluation_goes_on(finished, tmp_path, monkeypatch, capsys):
     """Thrice in the middle of writing a file; then only what is missing is made."""
     savez, made = np.savez_compressed, []
