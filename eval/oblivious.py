@@ -122,7 +122,9 @@ class Evaluation:
         """
         groups = {}
         for run in self.grid:
-            swept = ATTACKS[run.attack].sweep and self.search["search"] == "adaptive"
+            swept = (
+                ATTACKS[run.attack].sweep and self.search.get("search") == "adaptive"
+            )
             groups.setdefault((run.attack, run.beta) if swept else run, []).append(run)
         return list(groups.values())
 
