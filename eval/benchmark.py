@@ -378,7 +378,7 @@ def figure(results: dict) -> Figure:
             ylabel="ms an image and iteration",
         )
         right.set(xlabel="confidences in a call", ylabel="seconds, adaptive search")
-        right.set_ylim(bottom=0)
+        right.set_ylim(0, 1.6 * right.get_ylim()[1])  # the legend's room
         left.legend(), right.legend()
         return drawn
 
