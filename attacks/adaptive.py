@@ -120,9 +120,7 @@ def inner_loop(
             )
             mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
             pull = step * per_image(tf.exp(log_c)) * mean
-            if (
-                rule.l2
-            ):  # far from the image, where c is still too large, nothing is learnt
+            if rule.l2:
                 length = tf.sqrt(tf.reduce_sum(pull**2, [1, 2, 3]))
                 pull *= per_image(tf.minimum(1.0, longest / (length + 1e-12)))
             z = d - step * 2 * rule.l2 * d - pull

@@ -87,15 +87,16 @@ def main(_) -> None:
         recipe = recipes.for_dataset(RECIPES[args.recipe], args.dataset, shape[-1])
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         path = Path(args.output or f"models/{args.dataset}/classifier.keras")
+        start = Path(args.start) if args.start else None
         asked = {
             "dataset": args.dataset,
             "epochs": recipe.epochs,
             "peak_rate": recipe.peak_rate,
+            "start_sha256": start and files.sha256(start),
             "seed": args.seed,
         }
         model = loop.trained(path, **asked)
         if not model:
-            start = Path(args.start) if args.start else None
             model = train_classifier(
                 args.dataset, dataset, recipe, path, args.seed, start
             )
