@@ -17,13 +17,15 @@ class Models:
     Attributes:
         directory: holds `classifier.keras` and `autoencoder_<name>.keras`.
         name, dataset: the data they are trained on.
-        steps: no training is longer, None: as published. seed: of everything random.
+        recipe: "published" or "short". steps: no training is longer, None: as the recipe.
+        seed: of everything random.
         own_classifier: a user's `.keras` file, which then takes the classifier's place.
     """
 
     directory: Path
     name: str
     dataset: datasets.Dataset
+    recipe: str
     steps: int | None
     seed: int
     own_classifier: Path | None = None
@@ -36,8 +38,9 @@ class Models:
                 print(f"{self.own_classifier}: took the softmax off its last layer.")
             return model, files.sha256(self.own_classifier)
         path = self.directory / "classifier.keras"
+        recipe = recipes.for_classifier(self.recipe, self.name, self._channels)
         model = loop.trained(path, dataset=self.name) or classifier.train_classifier(
-            self.name, self.dataset, self._recipe(recipes.CLASSIFIER), path, self.seed
+            self.name, self.dataset, self._at_most(recipe), path, self.seed
         )
         return model, files.sha256(path)
 
@@ -48,20 +51,26 @@ class Models:
         models, fingerprints = {}, {}
         for name, spec in specs.items():
             path = self.directory / f"autoencoder_{name}.keras"
+            recipe = recipes.for_autoencoder(
+                self.recipe, self.name, self._channels, spec.structure
+            )
             models[name] = loop.trained(
                 path, dataset=self.name
             ) or autoencoder.train_autoencoder(
                 self.name,
                 self.dataset,
                 spec,
-                self._recipe(recipes.AUTOENCODER),
+                self._at_most(recipe),
                 path,
                 self.seed,
             )
             fingerprints[name] = files.sha256(path)
         return models, fingerprints
 
-    def _recipe(self, known: dict[str, recipes.Recipe]) -> recipes.Recipe:
-        images = self.dataset.train.images
-        recipe = recipes.for_dataset(known, self.name, images.shape[-1])
-        return recipe if self.steps is None else recipe.at_most(self.steps, len(images))
+    @property
+    def _channels(self) -> int:
+        return self.dataset.train.images.shape[-1]
+
+    def _at_most(self, recipe: recipes.Recipe) -> recipes.Recipe:
+        images = len(self.dataset.train.images)
+        return recipe if self.steps is None else recipe.at_most(self.steps, images)

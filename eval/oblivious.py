@@ -355,6 +355,7 @@ def run_evaluation(args) -> None:
         Path(args.models_dir or directory / "models"),
         args.dataset,
         dataset,
+        preset.recipe,
         preset.training_steps,
         args.seed,
         args.classifier and Path(args.classifier),

@@ -1,7 +1,7 @@
 """Trains a denoising autoencoder: `python -m train.autoencoder --dataset=mnist --name=I`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -13,7 +13,6 @@ from magnet_tf.arrays import in_batches
 from train import loop, recipes
 
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
-RECIPES = {"published": recipes.AUTOENCODER, "short": recipes.SHORT_AUTOENCODER}
 
 
 def train_autoencoder(
@@ -28,7 +27,7 @@ def train_autoencoder(
     """Trains an autoencoder from noisy images toward the clean ones.
 
     `DenoisingAutoEncoder.train` in the original: Gaussian noise drawn once and clipped to
-    [0, 1], Adam's defaults; a short recipe has a rate that falls.
+    [0, 1], Adam's defaults; a short recipe has a rate of its own that falls.
 
     Args:
         name: the dataset's name, for the card.
@@ -95,17 +94,17 @@ def main(_) -> None:
         flags.FLAGS,
         "autoencoder",
         lambda *job: train_autoencoder(*job, flags.FLAGS.loss),
-        RECIPES[flags.FLAGS.recipe],
+        flags.FLAGS.recipe,
     )
 
 
-def run(args, stem: str, train: Callable, known: Mapping[str, recipes.Recipe]) -> None:
+def run(args, stem: str, train: Callable, kind: str) -> None:
     """What the training commands of autoencoders share: from flags to a finished file.
 
     Args:
         args: the flags of `define_flags`. stem: begins the file's name.
         train: takes dataset name, dataset, autoencoder, recipe, path and seed.
-        known: recipes by dataset.
+        kind: of recipe, "published" or "short".
     """
     logging.set_verbosity(logging.ERROR)
     try:
@@ -113,7 +112,7 @@ def run(args, stem: str, train: Callable, known: Mapping[str, recipes.Recipe]) -
         channels = dataset.train.images.shape[-1]
         name, spec = chosen(args, channels)
         path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
-        recipe = recipes.for_dataset(known, args.dataset, channels)
+        recipe = recipes.for_autoencoder(kind, args.dataset, channels, spec.structure)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         asked = {
             "dataset": args.dataset,

@@ -11,8 +11,6 @@ from magnet_tf import classifiers, datasets
 from magnet_tf.arrays import in_batches
 from train import files, loop, recipes
 
-RECIPES = {"published": recipes.CLASSIFIER, "short": recipes.SHORT_CLASSIFIER}
-
 
 def train_classifier(
     name: str,
@@ -84,7 +82,7 @@ def main(_) -> None:
     try:
         dataset = datasets.load(args.dataset)
         shape = dataset.train.images.shape
-        recipe = recipes.for_dataset(RECIPES[args.recipe], args.dataset, shape[-1])
+        recipe = recipes.for_classifier(args.recipe, args.dataset, shape[-1])
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         path = Path(args.output or f"models/{args.dataset}/classifier.keras")
         start = Path(args.start) if args.start else None

@@ -18,7 +18,7 @@ from absl import flags
 from tqdm.auto import tqdm
 
 from train.files import set_aside, sha256, write, write_text
-from train.recipes import Recipe
+from train.recipes import KINDS, Recipe
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -217,7 +217,7 @@ def define_recipe_flag() -> None:
     flags.DEFINE_enum(
         "recipe",
         "published",
-        ["published", "short"],
+        KINDS,
         "As published, or what a machine without a GPU can run (see recipes.py).",
     )
 

@@ -81,7 +81,7 @@ def main(_) -> None:
         args,
         "pack",
         lambda *job: train_pack(*job, args.count, args.alpha),
-        recipes.AUTOENCODER,
+        "published",
     )
 
 

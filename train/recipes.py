@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +53,43 @@ SHORT_CLASSIFIER = {
     ),
     "digits": Recipe(epochs=30, batch_size=32, peak_rate=1e-3, bfloat16=True),
 }
-# 256 sigmoids a layer: at Adam's own 1e-3 they saturate in the first epoch and stay so.
+# Few sigmoids a layer want a large rate; hundreds saturate at once at Adam's own 1e-3, and
+# stay so.
 SHORT_AUTOENCODER = {
-    "mnist": Recipe(epochs=3, batch_size=64, peak_rate=3e-4, bfloat16=True),
-    "cifar10": Recipe(epochs=3, batch_size=64, peak_rate=3e-4, bfloat16=True),
+    "mnist": Recipe(epochs=60, batch_size=256, peak_rate=1e-2),
+    "cifar10": Recipe(epochs=20, batch_size=256, peak_rate=1e-2),
+    "digits": Recipe(epochs=60, batch_size=32, peak_rate=1e-2),
+}
+SHORT_WIDE_AUTOENCODER = {
+    "mnist": Recipe(epochs=2, batch_size=64, peak_rate=3e-4, bfloat16=True),
+    "cifar10": Recipe(epochs=2, batch_size=64, peak_rate=3e-4, bfloat16=True),
     "digits": Recipe(epochs=30, batch_size=32, peak_rate=3e-4, bfloat16=True),
 }
+WIDE = 64  # filters of a layer
+
+KINDS = ("published", "short")
 
 
-def for_dataset(recipes: dict[str, Recipe], name: str, channels: int) -> Recipe:
+def for_classifier(kind: str, name: str, channels: int) -> Recipe:
+    """The recipe of a dataset's classifier.
+
+    Args:
+        kind: "published" or "short". name: the dataset's. channels: of its images.
+    """
+    known = {"published": CLASSIFIER, "short": SHORT_CLASSIFIER}[kind]
+    return _for_dataset(known, name, channels)
+
+
+def for_autoencoder(
+    kind: str, name: str, channels: int, structure: Sequence[int | str]
+) -> Recipe:
+    """The recipe of an autoencoder of a structure; otherwise as `for_classifier`."""
+    wide = any(isinstance(entry, int) and entry >= WIDE for entry in structure)
+    short = SHORT_WIDE_AUTOENCODER if wide else SHORT_AUTOENCODER
+    known = {"published": AUTOENCODER, "short": short}[kind]
+    return _for_dataset(known, name, channels)
+
+
+def _for_dataset(recipes: dict[str, Recipe], name: str, channels: int) -> Recipe:
     """A dataset's own recipe, or MNIST's for other grey images and CIFAR-10's for colour."""
     return recipes.get(name) or recipes["mnist" if channels == 1 else "cifar10"]

@@ -2,7 +2,16 @@
 
 import pytest
 
-from train.recipes import AUTOENCODER, CLASSIFIER, Recipe, for_dataset
+from train.recipes import (
+    AUTOENCODER,
+    CLASSIFIER,
+    SHORT_AUTOENCODER,
+    SHORT_CLASSIFIER,
+    SHORT_WIDE_AUTOENCODER,
+    Recipe,
+    for_autoencoder,
+    for_classifier,
+)
 
 
 def test_the_published_recipes():
@@ -27,7 +36,22 @@ def test_at_most_so_many_steps(steps, images, epochs):
     assert recipe.at_most(steps, images) == Recipe(epochs, 100, augment=True)
 
 
-def test_datasets_without_a_recipe_of_their_own():
-    assert for_dataset(CLASSIFIER, "digits", channels=1) is CLASSIFIER["digits"]
-    assert for_dataset(CLASSIFIER, "kmnist", channels=1) is CLASSIFIER["mnist"]
-    assert for_dataset(CLASSIFIER, "svhn_cropped", channels=3) is CLASSIFIER["cifar10"]
+@pytest.mark.parametrize(
+    ("name", "channels", "like"),
+    [("digits", 1, "digits"), ("kmnist", 1, "mnist"), ("svhn_cropped", 3, "cifar10")],
+)
+def test_a_dataset_without_a_recipe_of_its_own_has_that_of_its_like(
+    name, channels, like
+):
+    assert for_classifier("published", name, channels) is CLASSIFIER[like]
+    assert for_classifier("short", name, channels) is SHORT_CLASSIFIER[like]
+    asked = name, channels, (3, "average", 3)
+    assert for_autoencoder("published", *asked) is AUTOENCODER[like]
+    assert for_autoencoder("short", *asked) is SHORT_AUTOENCODER[like]
+
+
+def test_wide_autoencoders_have_a_short_recipe_of_their_own():
+    for structure in [(256,), (256, "average", 256)]:
+        asked = "mnist", 1, structure
+        assert for_autoencoder("short", *asked) is SHORT_WIDE_AUTOENCODER["mnist"]
+        assert for_autoencoder("published", *asked) is AUTOENCODER["mnist"]
