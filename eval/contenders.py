@@ -64,7 +64,8 @@ def foolbox(classifier: keras.Model, settings: Settings) -> Craft:
     import foolbox
     import tensorflow as tf
 
-    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device="/CPU:0")
+    device = (keras.distribution.list_devices("gpu") or ["cpu:0"])[0]
+    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device=device)
     shared = {
         "binary_search_steps": settings.binary_search_steps,
         "steps": settings.max_iterations,
