@@ -64,14 +64,20 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
 
 
 def copy(source: Path, target: Path, name: str):
-    """The finished model at `source`, copied with its card; None where there is none."""
+    """The finished model at `source`, copied with its card; None where there is none.
+
+    A copy that is there already stays: written again, its file would be another.
+    """
     model = loop.trained(source, dataset=name)
-    if model is not None:
-        path = target / source.name
+    if model is None:
+        return None
+    path, card_path = target / source.name, target / f"{source.stem}.json"
+    card = json.loads(source.with_suffix(".json").read_text())
+    there = json.loads(card_path.read_text()) if loop.trained(path) else {}
+    if {**card, "sha256": there.get("sha256")} != there:
         files.write(path, model.save)
-        card = json.loads(source.with_suffix(".json").read_text())
         card["sha256"] = files.sha256(path)
-        files.write_text(path.with_suffix(".json"), json.dumps(card, indent=1))
+        files.write_text(card_path, json.dumps(card, indent=1))
     return model
 
 

@@ -458,5 +458,7 @@ def test_an_unknown_preset():
     command = [sys.executable, "-m", "eval.oblivious", "--preset=huge"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode != 0
-    assert "flag --preset=huge: value should be one of <paper|quick|short>" in ended.stderr
+    assert (
+        "flag --preset=huge: value should be one of <paper|quick|short>" in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
