@@ -114,16 +114,13 @@ def run(args, stem: str, train: Callable, kind: str) -> None:
         path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
         recipe = recipes.for_autoencoder(kind, args.dataset, channels, spec.structure)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-        asked = {
-            "dataset": args.dataset,
-            "epochs": recipe.epochs,
-            "peak_rate": recipe.peak_rate,
-            "seed": args.seed,
-        }
-        if not loop.trained(path, **asked):
-            train(args.dataset, dataset, spec, recipe, path, args.seed)
+        train(args.dataset, dataset, spec, recipe, path, args.seed)
     except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.{stem}: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(
+            f"train.{stem}: interrupted; the same command goes on."
+        ) from None
     print(f"{path} is finished; its card is {path.with_suffix('.json')}.")
 
 

@@ -86,20 +86,13 @@ def main(_) -> None:
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         path = Path(args.output or f"models/{args.dataset}/classifier.keras")
         start = Path(args.start) if args.start else None
-        asked = {
-            "dataset": args.dataset,
-            "epochs": recipe.epochs,
-            "peak_rate": recipe.peak_rate,
-            "start_sha256": start and files.sha256(start),
-            "seed": args.seed,
-        }
-        model = loop.trained(path, **asked)
-        if not model:
-            model = train_classifier(
-                args.dataset, dataset, recipe, path, args.seed, start
-            )
+        model = train_classifier(args.dataset, dataset, recipe, path, args.seed, start)
     except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.classifier: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(
+            "train.classifier: interrupted; the same command goes on."
+        ) from None
     print(
         f"{path} is finished: test accuracy {accuracy(model, dataset.test):.4f}; its card "
         f"is {path.with_suffix('.json')}."

@@ -1,15 +1,17 @@
 """The training loop: goes on after an interruption, to the same weights bit by bit.
 
-Everything random follows from the seed and the epoch, and a checkpoint holds the weights
+Everything random follows from the seed and the step, and a checkpoint holds the weights
 and the optimizer, so that an interrupted training ends where an uninterrupted one does.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -45,52 +47,78 @@ def train(
         seed: of the initial weights, the order of the images, dropout and augmentation.
 
     Returns:
-        The trained model.
+        The trained model; the one that is there, where it was trained just so.
+
+    Raises:
+        ValueError: a model that was trained otherwise is there, or is being trained.
     """
     settings = {**settings, **vars(recipe), "seed": seed, "images": len(inputs)}
+    settings = json.loads(json.dumps(settings))  # as a card has them
+    if finished := trained(path, **settings):
+        return finished
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     checkpoint = path.with_name(f"{path.stem}.{key[:12]}.weights.h5")
     path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        model = fit(build, inputs, targets, recipe, checkpoint, path.stem, seed)
+        write(path, model.save)
+        card = {
+            **settings,
+            **evaluate(model),
+            "sha256": sha256(path),
+            "command": " ".join(["python", "-m", *command()]),
+            "date": time.strftime("%Y-%m-%d"),
+        }
+        write_text(path.with_suffix(".json"), json.dumps(card, indent=1))
+        checkpoint.unlink(missing_ok=True)
+    return model
 
+
+def fit(
+    build: Callable[[], keras.Model],
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    recipe: Recipe,
+    checkpoint: Path,
+    title: str,
+    seed: int,
+) -> keras.Model:
+    """The model after all steps of its recipe, from a checkpoint on where there is one.
+
+    Args:
+        checkpoint: file for weights and optimizer. title: of the progress bar.
+        build, inputs, targets, recipe, seed: as in `train`.
+    """
     keras.utils.set_random_seed(seed)
     model = in_bfloat16(build()) if recipe.bfloat16 else build()
     model.optimizer.build(model.trainable_variables)
     if checkpoint.exists():
         resume(model, checkpoint)
+    done = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     steps = math.ceil(len(inputs) / recipe.batch_size)
-    done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
-    last_save = time.monotonic()
+    order, last_save = None, time.monotonic()
     with tqdm(
-        total=recipe.epochs * steps, initial=done * steps, desc=path.stem, unit="step"
+        total=recipe.epochs * steps, initial=done, desc=title, unit="step"
     ) as bar:
-        for epoch in range(done, recipe.epochs):
-            rng = np.random.default_rng([seed, epoch])
-            seed_dropout(model, seed, epoch)
-            order = rng.permutation(len(inputs))
-            for part in np.split(
-                order, range(recipe.batch_size, len(order), recipe.batch_size)
-            ):
-                batch = augmented(inputs[part], rng) if recipe.augment else inputs[part]
-                loss = model.train_on_batch(batch, targets[part])
-                bar.update()
+        for step in range(done, recipe.epochs * steps):
+            epoch, place = divmod(step, steps)
+            if place == 0 or order is None:
+                order = np.random.default_rng([seed, epoch]).permutation(len(inputs))
+                model.reset_metrics()
+            part = order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
+            batch = inputs[part]
+            if recipe.augment:
+                batch = augmented(batch, np.random.default_rng([seed, epoch, place]))
+            seed_dropout(model, seed, step)
+            loss = model.train_on_batch(batch, targets[part])
             bar.set_postfix(loss=f"{float(loss):.4g}", refresh=False)
+            bar.update()
             if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
                 write(checkpoint, model.save_weights)
                 last_save = time.monotonic()
-
     if recipe.bfloat16:
         trained_weights, model = model.get_weights(), build()
         model.set_weights(trained_weights)
-    write(path, model.save)
-    card = {
-        **settings,
-        **evaluate(model),
-        "sha256": sha256(path),
-        "command": " ".join(["python", "-m", *command()]),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    write_text(path.with_suffix(".json"), json.dumps(card, indent=1))
-    checkpoint.unlink(missing_ok=True)
     return model
 
 
@@ -127,6 +155,22 @@ def trained(path: Path, **asked: object) -> keras.Model | None:
     return model
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes from training the same model; raises ValueError where one does."""
+    lock_path = path.with_name(f".{path.stem}.lock")
+    with lock_path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"{path} is being trained by another process; wait for it, or choose "
+                "another place."
+            ) from error
+        yield
+        lock_path.unlink(missing_ok=True)
+
+
 def resume(model: keras.Model, checkpoint: Path) -> None:
     """Loads a checkpoint into a compiled model, or sets a damaged one aside."""
     fresh = [
@@ -147,11 +191,11 @@ def command() -> list[str]:
     return [spec.name if spec else Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Puts the model's random generators where this epoch begins; files do not hold them."""
+def seed_dropout(model: keras.Model, seed: int, step: int) -> None:
+    """Puts the model's random generators where this step begins; files do not hold them."""
     for variable in model.non_trainable_variables:
         if variable.path.endswith("seed_generator_state"):
-            variable.assign([seed, epoch])
+            variable.assign([seed, step])
 
 
 def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -224,5 +268,8 @@ def define_recipe_flag() -> None:
 
 def compiled_by_xla() -> bool | str:
     """Keras's `jit_compile`: on a CPU, TensorFlow's own kernels are the faster ones."""
-    on_cpu = not keras.distribution.list_devices("gpu")
-    return False if on_cpu and keras.backend.backend() == "tensorflow" else "auto"
+    if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices(
+        "gpu"
+    ):
+        return "auto"
+    return False

@@ -41,8 +41,7 @@ def train_pack(
     for index in range(count):
         file = path.with_name(f"{path.stem}_{index}.keras")
         started.append(
-            loop.trained(file)
-            or autoencoder.train_autoencoder(
+            autoencoder.train_autoencoder(
                 name, dataset, spec, alone, file, seed + 1 + index
             )
         )

@@ -108,8 +108,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert not (tmp_path / "model.keras").exists()
     weights = train(tmp_path / "model.keras")
     assert_same(weights, undisturbed)
-    finished_epochs = after // STEPS
-    assert len(steps.batches) == (4 - finished_epochs) * STEPS
+    assert len(steps.batches) == 4 * STEPS - after
 
 
 def test_an_interrupted_training_that_is_compiled(steps, tmp_path):
@@ -124,12 +123,12 @@ def test_an_interrupted_training_that_is_compiled(steps, tmp_path):
 
     steps.interrupt(tmp_path / "model.keras", 8, build=build_compiled)
     weights = train(tmp_path / "model.keras", build=build_compiled)
-    assert len(steps.batches) == 2 * STEPS
+    assert len(steps.batches) == 4 * STEPS - 8
     assert_same(weights, train(tmp_path / "undisturbed.keras", build=build_compiled))
 
 
 def test_interrupted_again_and_again(steps, undisturbed, tmp_path):
-    for after in (4, 4, 2, 5):
+    for after in (4, 4, 2, 1):
         steps.interrupt(tmp_path / "model.keras", after)
     assert_same(train(tmp_path / "model.keras"), undisturbed)
 
@@ -148,6 +147,37 @@ def test_interrupted_before_the_card_was_written(steps, undisturbed, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_left_alone(steps, undisturbed, tmp_path):
     steps.interrupt(tmp_path / "model.keras", 8, seed=1)
+    assert_same(train(tmp_path / "model.keras"), undisturbed)
+
+
+def test_a_finished_training_is_not_repeated(steps, undisturbed, tmp_path):
+    train(tmp_path / "model.keras")
+    steps.batches.clear()
+    assert_same(train(tmp_path / "model.keras"), undisturbed)
+    assert not steps.batches
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"seed": 1}, "with seed 0, not 1"),
+        (
+            {"recipe": Recipe(epochs=4, batch_size=4, augment=True)},
+            "with batch_size 8, not",
+        ),
+    ],
+)
+def test_a_finished_training_of_other_settings_is_refused(other, said, tmp_path):
+    train(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=rf"model.keras was trained {said}"):
+        train(tmp_path / "model.keras", **other)
+
+
+def test_a_training_that_goes_on_elsewhere_is_not_begun(steps, undisturbed, tmp_path):
+    elsewhere = pytest.raises(ValueError, match="is being trained by another process")
+    with loop.locked(tmp_path / "model.keras"), elsewhere:
+        train(tmp_path / "model.keras")
+    assert not steps.batches
     assert_same(train(tmp_path / "model.keras"), undisturbed)
 
 
@@ -308,7 +338,7 @@ def test_augmentation_is_used_where_the_recipe_says_so(steps, tmp_path):
             images,
             np.zeros((20, 400)),
             recipe,
-            tmp_path / "model.keras",
+            tmp_path / f"{augment}.keras",
             {},
             lambda model: {},
             0,
@@ -396,7 +426,7 @@ def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(tmp_path, s
     path = tmp_path / "model.keras"
     steps.interrupt(path, after=2 * STEPS + 1, recipe=recipe)
     resumed = train(path, recipe)
-    assert len(steps.batches) == 2 * STEPS
+    assert len(steps.batches) == 2 * STEPS - 1
     assert_same(train(tmp_path / "undisturbed.keras", recipe), resumed)
 
 
@@ -405,3 +435,27 @@ def test_annealed_adam_falls_from_the_recipes_rate_to_zero():
     rate = loop.annealed_adam(recipe, count=20)._learning_rate
     expected = [0.25 * (1 + np.cos(np.pi * step / 9)) for step in range(10)]
     np.testing.assert_allclose([float(rate(s)) for s in range(10)], expected, atol=1e-6)
+
+
+# Backends
+
+
+@pytest.mark.parametrize(
+    ("backend", "gpus", "jit"),
+    [
+        ("tensorflow", [], False),
+        ("tensorflow", ["gpu:0"], "auto"),
+        ("jax", RuntimeError("Unknown backend: 'gpu' requested"), "auto"),
+    ],
+)
+def test_what_xla_compiles(backend, gpus, jit, monkeypatch):
+    """JAX raises where it is asked for GPUs and there are none."""
+
+    def list_devices(kind):
+        if isinstance(gpus, Exception):
+            raise gpus
+        return gpus
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(keras.distribution, "list_devices", list_devices)
+    assert loop.compiled_by_xla() == jit
