@@ -72,6 +72,11 @@ def check_classifier(
             f"{parts[0].shape} for {len(x[:batch_size])} images."
         )
     logits = np.concatenate(parts)
+    if logits.dtype != np.float32:
+        raise ValueError(
+            f"the classifier must return float32 logits, got {logits.dtype}; give its last "
+            'layer dtype="float32".'
+        )
     if not np.isfinite(logits).all():
         raise ValueError("the classifier returns NaN or infinite logits.")
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):

@@ -64,7 +64,7 @@ def with_together(
 
 
 def rows(marks: dict, crafted: dict) -> list[dict]:
-    """A row for each variant, run, rule and detector.
+    """A row for each variant, run, rule and detector; none where there are no detectors.
 
     Args:
         marks: as from `Evaluation.judge`. crafted: as from `Evaluation.craft`.
@@ -75,6 +75,8 @@ def rows(marks: dict, crafted: dict) -> list[dict]:
     """
     found = []
     for variant, own in marks.items():
+        if not own["clean"]:
+            continue  # a reformer alone
         clean = with_together(own["clean"], own["clean"])
         for run, results in crafted.items():
             for rule, result in results.items():

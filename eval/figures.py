@@ -67,11 +67,11 @@ def write(
         for variant, own_marks in marks.items():
             own = [row for row in rows if row["variant"] == variant]
             _save(accuracy(own), directory / f"accuracy_{variant}.png")
-            _save(
-                marks_above(variant, own_marks),
-                directory / f"marks_{variant}.png",
-            )
-            _save(roc(variant, own_marks, crafted), directory / f"roc_{variant}.png")
+            if own_marks["thresholds"]:
+                shown = marks_above(variant, own_marks)
+                _save(shown, directory / f"marks_{variant}.png")
+                shown = roc(variant, own_marks, crafted)
+                _save(shown, directory / f"roc_{variant}.png")
 
 
 def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:

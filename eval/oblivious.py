@@ -406,9 +406,9 @@ def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
     """Raises ValueError where a classifier is not for the dataset's images and classes."""
     images = dataset.test.images[:16]
     shape = getattr(classifier, "input_shape", None)
-    if isinstance(shape, tuple) and any(
-        want not in (None, got)
-        for want, got in zip(shape, (None, *images.shape[1:]), strict=True)
+    if isinstance(shape, tuple) and not (
+        len(shape) == images.ndim
+        and all(want in (None, got) for want, got in zip(shape[1:], images.shape[1:]))
     ):
         raise ValueError(
             f"the classifier takes images of shape {shape[1:]}, the dataset's have "

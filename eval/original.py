@@ -49,7 +49,12 @@ def load_parts(directory: Path) -> tuple[MagNet, np.ndarray, dict[float, np.ndar
                 f"{path} must have its confidence in its name, such as {ATTACK}10.0.pkl."
             ) from None
         # float32 leaves tanh's range by rounding
-        attacks[confidence] = np.clip(examples, -1e-3, 1 + 1e-3).clip(0, 1)
+        if not ((examples >= -1e-3) & (examples <= 1 + 1e-3)).all():
+            raise legacy.LegacyError(
+                f"{path} must hold images in [0, 1], got values from {examples.min():g} to "
+                f"{examples.max():g}."
+            )
+        attacks[confidence] = examples.clip(0, 1)
     if not attacks:
         raise legacy.LegacyError(
             f"{directory}/attack_data holds no {ATTACK}<kappa>.pkl."

@@ -22,6 +22,8 @@ def write(
         detection: as from `eval.detection.rows`.
     """
     for name, table_rows in (("results", rows), ("detection", detection)):
+        if not table_rows:
+            continue  # no variant has a detector
         write_text(directory / f"{name}.json", json.dumps(table_rows, indent=1))
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=table_rows[0])
@@ -96,8 +98,9 @@ def markdown(rows: Sequence[dict], marks: dict, detection: Sequence[dict]) -> st
         for name in variants
     )
     accuracy = _pictures("Accuracy", "accuracy", variants)
-    rocs = _pictures("ROC curves", "roc", variants)
-    curves = _pictures("Marks", "marks", variants)
+    detecting = [name for name in variants if marks[name]["thresholds"]]
+    curves = _pictures("Marks", "marks", detecting)
+    rocs = _pictures("ROC curves", "roc", detecting)
     return f"""# MagNet in the oblivious setting: {first["dataset"]}
 
 {first["num_examples"]} test images that the undefended classifier gets right (seed
@@ -127,7 +130,8 @@ interval. *L1, L2, L∞*: mean distances of the examples found.
 ## Examples
 
 ![Adversarial examples](examples.png)
-
+""" + (
+        f"""
 ## Marks
 
 {curves}
@@ -142,6 +146,9 @@ images are. *all*: all detectors together, at one drop rate for each.
 
 {rocs}
 """
+        if detecting
+        else ""
+    )
 
 
 def _pictures(title: str, stem: str, variants: Sequence[str]) -> str:

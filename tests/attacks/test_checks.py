@@ -49,6 +49,7 @@ BAD_CLASSIFIERS = {
     "NaN": (lambda x: MODEL(x) * np.nan, "NaN or infinite logits"),
     "infinite": (lambda x: MODEL(x) + np.inf, "NaN or infinite logits"),
     "one output": (lambda x: MODEL(x)[:, :1], r"\[N, K\] with K at least 2"),
+    "half precision": (lambda x: tf.cast(MODEL(x), "float16"), "float32.*float16"),
     "no classes": (lambda x: MODEL(x)[:, 0], r"\[N, K\]"),
 }
 BAD_SETTINGS = {

@@ -1,5 +1,6 @@
 """The original's demo on the files that the original made."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -71,6 +72,17 @@ def test_missing_attacks_are_named(golden_dir, tmp_path):
     for path in (tmp_path / "files/attack_data").glob("example_carlini_*"):
         path.unlink()
     with pytest.raises(legacy.LegacyError, match="example_carlini_<kappa>"):
+        original.load_parts(tmp_path / "files")
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 5.0, np.nan])
+def test_attacks_of_another_range_are_named(wrong, golden_dir, tmp_path):
+    shutil.copytree(golden_dir, tmp_path / "files")
+    path = tmp_path / "files/attack_data/example_carlini_10.0.pkl"
+    examples = legacy.load_attack_data(path).copy()
+    examples[0, 0, 0, 0] = wrong
+    path.write_bytes(pickle.dumps(examples))
+    with pytest.raises(legacy.LegacyError, match=r"carlini_10.0.pkl.*in \[0, 1\]"):
         original.load_parts(tmp_path / "files")
 
 

@@ -11,7 +11,7 @@ from keras import layers
 
 from eval import oblivious
 from eval.presets import PRESETS, Preset
-from magnet_tf import datasets, saved
+from magnet_tf import MagNet, datasets, saved
 
 TINY = Preset(
     num_examples=6,
@@ -138,6 +138,31 @@ def test_a_classifier_for_other_images_is_refused(finished):
         patch.setattr(datasets, "load", lambda name: other)
         with pytest.raises(SystemExit, match="the classifier takes images of shape"):
             run(folder / "other", classifier=str(folder / "classifier.keras"))
+
+
+def test_a_defence_without_detectors(finished):
+    folder, data, rows = finished
+    magnet = saved.load_defence(folder / "results/defended_D.keras")
+    reforming = MagNet(magnet.classifier, magnet.reformer, {})
+    reforming.calibrate(data.validation.images, {})
+    reforming.save(folder / "reforming.keras")
+    own = run(folder / "reforming", defence=str(folder / "reforming.keras"))
+    reformed = [row["accuracy_reformer"] for row in rows if row["variant"] == "D"]
+    assert [row["accuracy_both"] for row in own] == pytest.approx(reformed)
+    assert (folder / "reforming/report.md").exists()
+    assert (folder / "reforming/asr.png").exists()
+    assert not list((folder / "reforming").glob("roc_*"))
+
+
+@pytest.mark.parametrize("shape", [(13, 11), (13 * 11,)])
+def test_a_classifier_of_images_without_channels_is_refused(shape, finished):
+    folder, _, _ = finished
+    classifier = keras.Sequential(
+        [keras.layers.Input(shape), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    classifier.save(folder / "flat.keras")
+    with pytest.raises(SystemExit, match="the classifier takes images of shape"):
+        run(folder / "flat", classifier=str(folder / "flat.keras"))
 
 
 def test_a_wrong_path_does_not_claim_the_directory(finished):
