@@ -1,6 +1,7 @@
 """The models of an evaluation: found where they are finished, trained where they are missing."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,11 @@ class Models:
                 print(f"{self.own_classifier}: took the softmax off its last layer.")
             return model, files.sha256(self.own_classifier)
         path = self.directory / "classifier.keras"
-        recipe = recipes.for_classifier(self.recipe, self.name, self._channels)
-        model = loop.trained(path, dataset=self.name) or classifier.train_classifier(
-            self.name, self.dataset, self._at_most(recipe), path, self.seed
+        recipe = self._at_most(
+            recipes.for_classifier(self.recipe, self.name, self._channels)
+        )
+        model = self._found(path, recipe) or classifier.train_classifier(
+            self.name, self.dataset, recipe, path, self.seed
         )
         return model, files.sha256(path)
 
@@ -51,21 +54,42 @@ class Models:
         models, fingerprints = {}, {}
         for name, spec in specs.items():
             path = self.directory / f"autoencoder_{name}.keras"
-            recipe = recipes.for_autoencoder(
-                self.recipe, self.name, self._channels, spec.structure
+            recipe = self._at_most(
+                recipes.for_autoencoder(
+                    self.recipe, self.name, self._channels, spec.structure
+                )
             )
-            models[name] = loop.trained(
-                path, dataset=self.name
-            ) or autoencoder.train_autoencoder(
-                self.name,
-                self.dataset,
-                spec,
-                self._at_most(recipe),
-                path,
-                self.seed,
+            models[name] = self._found(path, recipe) or autoencoder.train_autoencoder(
+                self.name, self.dataset, spec, recipe, path, self.seed
             )
             fingerprints[name] = files.sha256(path)
         return models, fingerprints
+
+    def descriptions(self, autoencoders: Iterable[str]) -> dict[str, str]:
+        """How the classifier and these autoencoders were trained, {name: a line}."""
+        found = {}
+        if self.own_classifier:
+            found["classifier"] = str(self.own_classifier)
+        stems = [] if self.own_classifier else ["classifier"]
+        for stem in stems + [f"autoencoder_{name}" for name in autoencoders]:
+            card = json.loads((self.directory / f"{stem}.json").read_text())
+            key = next(k for k in ("test_accuracy", "validation_mse") if k in card)
+            name = stem.replace("_", " ")
+            quality = f"{key.replace('_', ' ')} {card[key]:.4g}"
+            found[name] = f"{quality}; `{card['command']}`"
+        return found
+
+    def _found(self, path: Path, recipe: recipes.Recipe) -> keras.Model | None:
+        """The finished model at a path; says so where its training was a shorter one."""
+        model = loop.trained(path, dataset=self.name)
+        if model is not None:
+            epochs = json.loads(path.with_suffix(".json").read_text())["epochs"]
+            if epochs < recipe.epochs:
+                print(
+                    f"{path} was trained for {epochs} epochs, this evaluation would train "
+                    f"it for {recipe.epochs}."
+                )
+        return model
 
     @property
     def _channels(self) -> int:

@@ -25,6 +25,7 @@ from eval.store import Store, StoreError
 from magnet_tf import NotCalibratedError, datasets, variants
 from magnet_tf.arrays import in_batches
 from magnet_tf.magnet import check_logits
+from train import files, loop
 
 CHUNK = 64  # images that are attacked, and saved, together
 
@@ -37,7 +38,7 @@ class Evaluation:
         num_examples: test images that are attacked. seed: of everything random.
         store: of the finished work.
         classifier, fingerprint: the undefended model, and what tells it from others.
-        defences: by name.
+        defences: by name. modules: the user's own code, {name: digest}.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Evaluation:
         classifier: keras.Model,
         fingerprint: str,
         defences: Mapping[str, Defence],
+        modules: Mapping[str, str],
     ):
         self.name, self.dataset, self.grid, self.store = name, dataset, grid, store
         self.search, self.seed, self.defences = search, seed, defences
         self.classifier, self.fingerprint = classifier, fingerprint
+        self.code = {"modules": modules} if modules else {}
         chosen = self._choose(num_examples)
         self.images, self.labels = (
             dataset.test.images[chosen],
@@ -157,6 +160,7 @@ class Evaluation:
             "num_examples": len(self.images),
             "seed": self.seed,
             "search": self.search,
+            **self.code,
         }
 
     def judge(
@@ -221,6 +225,7 @@ class Evaluation:
             "classifier": self.fingerprint,
             "defence": defence.settings,
             "images": made_by,
+            **self.code,
         }
         if not (saved := self.store.load(key, settings)):
             magnet = defence.magnet()
@@ -317,11 +322,7 @@ def main(_) -> None:
 
 def run_evaluation(args) -> None:
     """The whole path from data to report, as the flags say."""
-    for module in args.modules:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--modules: {error}.") from error
+    modules = {name: imported(name) for name in args.modules}
     preset = PRESETS[args.preset]
     check_names("attack", args.attacks, ATTACKS)
     dataset = datasets.load(args.dataset)
@@ -392,14 +393,34 @@ def run_evaluation(args) -> None:
         classifier,
         fingerprint,
         defences,
+        modules,
     )
     crafted = evaluation.craft()
     rows, marks = evaluation.judge(crafted)
     print(f"{directory}: {store.reused} files reused, {store.made} made\n")
-    report.write(directory, rows, marks, detection.rows(marks, crafted))
+    made_by = {
+        "command": f"`{' '.join(['python', '-m', *loop.command()])}`",
+        "attacks": ", ".join(f"{key} {value}" for key, value in search.items()),
+    }
+    if args.defence:
+        made_by["defence"] = args.defence
+    else:
+        used = {name: None for variant in names for name in known[variant].autoencoders}
+        made_by |= models.descriptions(used)
+    report.write(directory, rows, marks, detection.rows(marks, crafted), made_by)
     figures.write(directory, rows, marks, crafted, evaluation.images)
     print(report.table(rows))
     print(f"\n{directory}/report.md has the tables and figures.")
+
+
+def imported(name: str) -> str:
+    """Imports a module of the user's; the digest of its file."""
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--modules: {error}.") from error
+    path = getattr(module, "__file__", None)
+    return files.sha256(Path(path)) if path else ""
 
 
 def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:

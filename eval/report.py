@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eval.detection import FALSE_POSITIVE_RATES
@@ -12,7 +12,11 @@ from train.files import write_text
 
 
 def write(
-    directory: Path, rows: Sequence[dict], marks: dict, detection: Sequence[dict]
+    directory: Path,
+    rows: Sequence[dict],
+    marks: dict,
+    detection: Sequence[dict],
+    made_by: Mapping[str, str],
 ) -> None:
     """Writes an evaluation's rows as JSON and CSV, and a report that explains them.
 
@@ -20,6 +24,7 @@ def write(
         directory: exists.
         rows, marks: as from `Evaluation.judge`.
         detection: as from `eval.detection.rows`.
+        made_by: what the results come from, {part: description}.
     """
     for name, table_rows in (("results", rows), ("detection", detection)):
         if not table_rows:
@@ -30,7 +35,7 @@ def write(
         writer.writeheader()
         writer.writerows(table_rows)
         write_text(directory / f"{name}.csv", text.getvalue())
-    write_text(directory / "report.md", markdown(rows, marks, detection))
+    write_text(directory / "report.md", markdown(rows, marks, detection, made_by))
 
 
 def attack_title(row: dict) -> str:
@@ -86,8 +91,14 @@ def table(rows: Sequence[dict], columns: dict = COLUMNS) -> str:
     return "\n".join(lines)
 
 
-def markdown(rows: Sequence[dict], marks: dict, detection: Sequence[dict]) -> str:
+def markdown(
+    rows: Sequence[dict],
+    marks: dict,
+    detection: Sequence[dict],
+    made_by: Mapping[str, str],
+) -> str:
     """The report: what was attacked, how each variant did, and the figures."""
+    parts = "\n".join(f"| {part} | {what} |" for part, what in made_by.items())
     first = rows[0]
     variants = list(marks)
     clean = {row["variant"]: row["clean_accuracy_both"] for row in rows}
@@ -107,6 +118,10 @@ def markdown(rows: Sequence[dict], marks: dict, detection: Sequence[dict]) -> st
 {first["seed"]}) were attacked on that classifier alone; the results were handed to each
 MagNet variant. Undefended, the classifier is right on {first["clean_accuracy_none"]:.2%} of
 the clean test images.
+
+| made by | |
+|---|---|
+{parts}
 
 | variant | accuracy on clean test images | thresholds |
 |---|---|---|

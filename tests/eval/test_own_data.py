@@ -1,6 +1,8 @@
 """Data and models of a user's own, of other shapes, through the whole path."""
 
 import json
+import re
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -152,6 +154,25 @@ def test_a_defence_without_detectors(finished):
     assert (folder / "reforming/report.md").exists()
     assert (folder / "reforming/asr.png").exists()
     assert not list((folder / "reforming").glob("roc_*"))
+
+
+def test_what_an_edited_module_made_is_made_again(
+    finished, tmp_path, monkeypatch, capsys
+):
+    folder, _, _ = finished
+    module = tmp_path / "edited_module.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "edited_module", raising=False)
+    settings = {
+        "defence": str(folder / "results/defended_D.keras"),
+        "modules": ["edited_module"],
+    }
+    made = []
+    for content in ("ONE = 1", "ONE = 1", "ONE = 2"):
+        module.write_text(content)
+        run(folder / "edited", **settings)
+        made.append(re.search(r"(\d+) made", capsys.readouterr().out)[1])
+    assert made == ["7", "0", "6"]  # all but the choice of images
 
 
 @pytest.mark.parametrize("shape", [(13, 11), (13 * 11,)])

@@ -15,7 +15,11 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     marks = made_up.marks()
     report.write(
-        folder, made_up.rows(), marks, detection.rows(marks, made_up.crafted())
+        folder,
+        made_up.rows(),
+        marks,
+        detection.rows(marks, made_up.crafted()),
+        {"command": "`python -m it`", "classifier": "a good one"},
     )
     return folder
 
@@ -80,6 +84,7 @@ def test_a_failed_attack_has_no_distances():
 def test_the_report_names_every_variant(written):
     text = (written / "report.md").read_text()
     assert "12 test images" in text and "seed\n3" in text and "98.00%" in text
+    assert "| command | `python -m it` |\n| classifier | a good one |\n" in text
     assert "| D | 97.00% | I 0.1, II 0.2 |" in text
     assert "| D+JSD | 96.00% | I 0.1, II 0.2, JSD10 0.3, JSD40 0.4 |" in text
     assert report.table(made_up.rows()) in text
