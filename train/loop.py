@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from train.files import set_aside, sha256, write, write_text
 from train.recipes import KINDS, Recipe
+from train.start import normalise
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -90,7 +91,11 @@ def fit(
         build, inputs, targets, recipe, seed: as in `train`.
     """
     keras.utils.set_random_seed(seed)
-    model = in_bfloat16(build()) if recipe.bfloat16 else build()
+    model = build()
+    if recipe.normalised:
+        normalise(model, inputs[:64])
+    if recipe.bfloat16:
+        model = in_bfloat16(model)
     model.optimizer.build(model.trainable_variables)
     if checkpoint.exists():
         resume(model, checkpoint)

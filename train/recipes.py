@@ -17,6 +17,7 @@ class Recipe:
             None: the published optimizer.
         bfloat16: whether all but the last layer compute in bfloat16, which processors with
             matrix units for it do several times faster; the weights stay in float32.
+        normalised: whether it starts from `train.start.normalise`.
     """
 
     epochs: int
@@ -24,6 +25,7 @@ class Recipe:
     augment: bool = False
     peak_rate: float | None = None
     bfloat16: bool = False
+    normalised: bool = False
 
     def at_most(self, steps: int, images: int) -> "Recipe":
         """The recipe with no more epochs than fit into so many steps, at least one."""
@@ -53,17 +55,17 @@ SHORT_CLASSIFIER = {
     ),
     "digits": Recipe(epochs=30, batch_size=32, peak_rate=1e-3, bfloat16=True),
 }
-# Few sigmoids a layer want a large rate; hundreds saturate at once at Adam's own 1e-3, and
-# stay so.
+# Few sigmoids a layer want a large rate; hundreds saturate at Adam's own 1e-3, and stay so.
 SHORT_AUTOENCODER = {
     "mnist": Recipe(epochs=60, batch_size=256, peak_rate=1e-2),
     "cifar10": Recipe(epochs=20, batch_size=256, peak_rate=1e-2),
     "digits": Recipe(epochs=60, batch_size=32, peak_rate=1e-2),
 }
+_WIDE = Recipe(epochs=1, batch_size=32, peak_rate=3e-4, bfloat16=True, normalised=True)
 SHORT_WIDE_AUTOENCODER = {
-    "mnist": Recipe(epochs=2, batch_size=64, peak_rate=3e-4, bfloat16=True),
-    "cifar10": Recipe(epochs=2, batch_size=64, peak_rate=3e-4, bfloat16=True),
-    "digits": Recipe(epochs=30, batch_size=32, peak_rate=3e-4, bfloat16=True),
+    "mnist": _WIDE,
+    "cifar10": _WIDE,
+    "digits": dataclasses.replace(_WIDE, epochs=20, batch_size=16),
 }
 WIDE = 64  # filters of a layer
 

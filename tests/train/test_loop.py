@@ -290,6 +290,7 @@ def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
         "augment": True,
         "peak_rate": None,
         "bfloat16": False,
+        "normalised": False,
         "seed": 7,
         "images": 20,
         "test_accuracy": 0.5,
