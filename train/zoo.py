@@ -41,6 +41,7 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
             for key in spec.autoencoders
         }
         if any(model is None for model in autoencoders.values()):
+            (target / f"{variant}.json").unlink(missing_ok=True)  # of other models
             continue
         magnet = spec.build(classifier, autoencoders)
         magnet.calibrate(dataset.validation.images, spec.drop_rates)
@@ -53,6 +54,10 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
             "variant": variant,
             "drop_rates": spec.drop_rates,
             "thresholds": magnet.thresholds,
+            "sha256": {
+                stem: files.sha256(target / f"{stem}.keras")
+                for stem in ("classifier", *(f"autoencoder_{n}" for n in autoencoders))
+            },
             "test_accuracy_none": float(np.mean(logits.argmax(axis=1) == labels)),
             "test_accuracy_both": float(np.mean(right & verdict.passed)),
             "command": " ".join(["python", "-m", *loop.command()]),

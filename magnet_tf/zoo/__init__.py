@@ -14,6 +14,7 @@ from magnet_tf import variants
 from magnet_tf.magnet import MagNet
 
 ROOT = Path(__file__).parent
+AGAIN = "Install the package again."
 
 
 class ZooError(RuntimeError):
@@ -28,33 +29,48 @@ def load(dataset: str, variant: str) -> MagNet:
         variant: such as "D" or "D+JSD".
 
     Raises:
-        ZooError: there is no such entry, or a weight file differs from its card.
+        ZooError: there is no such entry, or one of its files is damaged or missing.
     """
-    folder = ROOT / dataset
-    card_path = folder / f"{variant}.json"
-    if not card_path.exists():
+    if (dataset, variant) not in entries():
         raise ZooError(
             f"the zoo has no MagNet {variant!r} for {dataset!r}; it has {entries()}."
         )
-    card = json.loads(card_path.read_text())
+    folder = ROOT / dataset
     spec = variants.VARIANTS[dataset][variant]
-    classifier = load_model(folder / "classifier.keras")
-    autoencoders = {
-        name: load_model(folder / f"autoencoder_{name}.keras")
-        for name in spec.autoencoders
-    }
+    card = read_card(folder / f"{variant}.json", "thresholds", "sha256")
+
+    def model(name: str) -> keras.Model:
+        return load_model(folder / f"{name}.keras", card["sha256"].get(name))
+
+    classifier = model("classifier")
+    autoencoders = {name: model(f"autoencoder_{name}") for name in spec.autoencoders}
     magnet = spec.build(classifier, autoencoders)
     magnet.set_thresholds(card["thresholds"])
     return magnet
 
 
-def load_model(path: Path) -> keras.Model:
-    """A model of the zoo; raises ZooError where the file differs from its card."""
-    card = json.loads(path.with_suffix(".json").read_text())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+def read_card(path: Path, *keys: str) -> dict:
+    """A card that has these keys; raises ZooError where there is none."""
+    try:
+        card = json.loads(path.read_text())
+        missing = [key for key in keys if key not in card]
+    except (OSError, TypeError, ValueError) as error:
+        raise ZooError(f"{path} is damaged ({error}). {AGAIN}") from error
+    if missing:
+        raise ZooError(f"{path} is damaged: it lacks {missing}. {AGAIN}")
+    return card
+
+
+def load_model(path: Path, sha256: str) -> keras.Model:
+    """A model of the zoo; raises ZooError where its file is not the one with this digest."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ZooError(f"{path} cannot be read ({error.strerror}). {AGAIN}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise ZooError(
-            f"{path} is damaged: its SHA-256 is not the one on its card. Install the "
-            "package again."
+            f"{path} is damaged: its SHA-256 is not the one on the card of its MagNet. "
+            f"{AGAIN}"
         )
     return keras.saving.load_model(path, compile=False)
 

@@ -51,10 +51,44 @@ def test_an_unknown_entry_is_answered_with_those_there_are():
         zoo.load("mnist", "E")
 
 
-def test_a_damaged_file_is_named(tmp_path, monkeypatch):
-    shutil.copytree(zoo.ROOT, tmp_path / "zoo")
-    monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
-    path = tmp_path / "zoo/digits/autoencoder_II.keras"
+@pytest.mark.parametrize("name", ["classifier", "autoencoder_I", ".", "../mnist/D"])
+def test_what_is_no_variant_is_no_entry(name):
+    with pytest.raises(zoo.ZooError, match="no MagNet"):
+        zoo.load("digits", name)
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the zoo, to be damaged."""
+    for name in ("D.json", "classifier", "autoencoder_I", "autoencoder_II"):
+        for path in (zoo.ROOT / "digits").glob(f"{name}*"):
+            (tmp_path / "digits").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "digits")
+    monkeypatch.setattr(zoo, "ROOT", tmp_path)
+    return tmp_path / "digits"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"thresholds": {}}'])
+def test_a_damaged_card_is_named(content, copied):
+    (copied / "D.json").write_text(content)
+    with pytest.raises(zoo.ZooError, match=r"D\.json is damaged"):
+        zoo.load("digits", "D")
+
+
+def test_a_missing_model_is_named(copied):
+    (copied / "classifier.keras").unlink()
+    with pytest.raises(zoo.ZooError, match=r"classifier\.keras cannot be read"):
+        zoo.load("digits", "D")
+
+
+def test_models_that_the_thresholds_do_not_belong_to(copied):
+    shutil.copy(copied / "autoencoder_I.keras", copied / "autoencoder_II.keras")
+    with pytest.raises(zoo.ZooError, match=r"autoencoder_II\.keras is damaged"):
+        zoo.load("digits", "D")
+
+
+def test_a_damaged_file_is_named(copied):
+    path = copied / "autoencoder_II.keras"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
