@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from magnet_tf import datasets, saved, variants
+from magnet_tf import datasets, saved, variants, zoo
 from train import autoencoder, classifier, files, loop, recipes
 
 
@@ -80,8 +80,17 @@ class Models:
         return found
 
     def _found(self, path: Path, recipe: recipes.Recipe) -> keras.Model | None:
-        """The finished model at a path; says so where its training was a shorter one."""
+        """The finished model at a path; says so where its training was a shorter one.
+
+        Raises:
+            ValueError: it is to be trained into the zoo.
+        """
         model = loop.trained(path, dataset=self.name)
+        if model is None and zoo.ROOT in path.resolve().parents:
+            raise ValueError(
+                f"the zoo has no {path.stem} for {self.name!r}; leave out --models_dir to "
+                "train it."
+            )
         if model is not None:
             epochs = json.loads(path.with_suffix(".json").read_text())["epochs"]
             if epochs < recipe.epochs:

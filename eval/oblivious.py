@@ -22,7 +22,7 @@ from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
 from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
-from magnet_tf import NotCalibratedError, datasets, variants
+from magnet_tf import NotCalibratedError, datasets, variants, zoo
 from magnet_tf.arrays import in_batches
 from magnet_tf.magnet import check_logits
 from train import files, loop
@@ -352,8 +352,9 @@ def run_evaluation(args) -> None:
         **search,
         "training_steps": preset.training_steps,
     }
+    models_dir = Path(args.models_dir or directory / "models")
     models = Models(
-        Path(args.models_dir or directory / "models"),
+        zoo.ROOT / args.dataset if args.models_dir == "zoo" else models_dir,
         args.dataset,
         dataset,
         preset.recipe,
@@ -484,7 +485,11 @@ if __name__ == "__main__":
         "Over c: as published, or for a twentieth of the gradients [as the preset].",
     )
     flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")
-    flags.DEFINE_string("models_dir", None, "Trained models [<output_dir>/models].")
+    flags.DEFINE_string(
+        "models_dir",
+        None,
+        "Trained models, 'zoo': those of the package [<output_dir>/models].",
+    )
     flags.DEFINE_string("classifier", None, "Your own classifier, a .keras file.")
     flags.DEFINE_string("defence", None, "Your own MagNet, a .keras file.")
     flags.DEFINE_list(

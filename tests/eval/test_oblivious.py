@@ -19,7 +19,7 @@ from scipy.special import softmax
 from eval import grid, oblivious
 from eval.presets import PRESETS, Preset
 from eval.store import Store
-from magnet_tf import classifiers, datasets
+from magnet_tf import classifiers, datasets, zoo
 from magnet_tf.arrays import in_batches
 
 COUNT = 6
@@ -391,6 +391,38 @@ def test_attacks_of_another_search_are_not_reused(copied, monkeypatch, capsys):
     run(copied)
     # what depends on the classifier alone is reused: the choice, and clean verdicts
     assert counts(capsys.readouterr().out) == (3, FILES - 3)
+
+
+# Models
+
+
+def test_the_zoos_models(tmp_path, capsys):
+    run(tmp_path / "run", models_dir="zoo", attacks=["cw"], confidences=["0"])
+    assert not (tmp_path / "run/models").exists()
+    card = json.loads((zoo.ROOT / "digits/D+JSD.json").read_text())
+    row = results(tmp_path / "run")[-1]
+    assert row["clean_accuracy_none"] == pytest.approx(card["test_accuracy_none"])
+    assert row["clean_accuracy_both"] == pytest.approx(card["test_accuracy_both"])
+    assert (
+        "| classifier | test accuracy 0.99; `python -m "
+        in (tmp_path / "run/report.md").read_text()
+    )
+
+
+def test_the_zoo_is_not_trained_into(tmp_path, monkeypatch):
+    (tmp_path / "zoo/digits").mkdir(parents=True)
+    monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
+    for index, models_dir in enumerate(("zoo", str(tmp_path / "zoo/digits"))):
+        message = message_of(tmp_path / f"run{index}", models_dir=models_dir)
+        assert "the zoo has no classifier for 'digits'" in message
+
+
+def test_a_shorter_training_than_the_presets_is_mentioned(copied, capsys):
+    card = copied / "models/classifier.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "epochs": 1}))
+    run(copied)
+    assert "classifier.keras was trained for 1 epochs, this" in capsys.readouterr().out
 
 
 # Bad flags
