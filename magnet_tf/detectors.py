@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from magnet_tf.arrays import takes_arrays
+from magnet_tf.once import applied, healed
 
 
 @keras.saving.register_keras_serializable("magnet_tf")
@@ -30,7 +31,7 @@ class ReconstructionDetector(keras.layers.Layer):
     @takes_arrays
     def mark(self, x):
         """mean over pixels and channels of |x - AE(x)|^p: [N, H, W, C] in [0, 1] -> [N]."""
-        error = ops.abs(x - self.autoencoder(x, training=False))
+        error = ops.abs(x - applied(self.autoencoder, x))
         return ops.mean(error**self.p, axis=(1, 2, 3))
 
     def call(self, x):
@@ -75,10 +76,9 @@ class DivergenceDetector(keras.layers.Layer):
     @takes_arrays
     def mark(self, x):
         """JSD(softmax(f(x)/T), softmax(f(AE(x))/T)) in nats: [N, H, W, C] in [0, 1] -> [N]."""
-        healed = ops.clip(self.autoencoder(x, training=False), 0.0, 1.0)
         divergence = jensen_shannon(
-            self.classifier(x, training=False),
-            self.classifier(healed, training=False),
+            applied(self.classifier, x),
+            applied(self.classifier, healed(self.autoencoder, x)),
             self.temperature,
         )
         return ops.cast(divergence, "float32")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from magnet_tf import sharing
+from magnet_tf import once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
 
 
@@ -143,8 +143,9 @@ class MagNet(keras.Model):
         return shape[1:] if isinstance(shape, tuple) else None
 
     def call(self, x):
-        logits = self.classifier(self.reformer.heal(x), training=False)
-        marks = {name: detector.mark(x) for name, detector in self.detectors.items()}
+        with once.shared():
+            logits = once.applied(self.classifier, self.reformer.heal(x))
+            marks = {name: part.mark(x) for name, part in self.detectors.items()}
         passed = ops.ones(ops.shape(x)[:1], dtype="bool")
         for index, mark in enumerate(marks.values()):
             passed = ops.logical_and(passed, mark < self._thresholds[index])

@@ -4,10 +4,10 @@ A reformer is a Keras layer with a method `heal`. Meng & Chen, CCS 2017, section
 """
 
 import keras
-from keras import ops
 
 from magnet_tf.arrays import takes_arrays
 from magnet_tf.detectors import with_models
+from magnet_tf.once import healed
 
 
 @keras.saving.register_keras_serializable("magnet_tf")
@@ -25,7 +25,7 @@ class Reformer(keras.layers.Layer):
     @takes_arrays
     def heal(self, x):
         """clip(AE(x), 0, 1): [N, H, W, C] in [0, 1] -> the same shape and range."""
-        return ops.clip(self.autoencoder(x, training=False), 0.0, 1.0)
+        return healed(self.autoencoder, x)
 
     def call(self, x):
         return self.heal(x)

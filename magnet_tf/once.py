@@ -1,0 +1,50 @@
+"""What several parts of a defence ask of one model about one batch is computed once.
+
+MagNet's detectors and its reformer share autoencoders, its divergence detectors the
+classifier, too: of D+JSD's ten passes through a model four remain.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+from keras import ops
+
+_results: ContextVar[dict | None] = ContextVar("_results", default=None)
+
+
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """Inside, `applied` and `healed` remember what they gave for a model and a tensor."""
+    token = _results.set({})
+    try:
+        yield
+    finally:
+        _results.reset(token)
+
+
+def _once(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def remembering(model, x):
+        results = _results.get()
+        if results is None:
+            return function(model, x)
+        key = function, id(model), id(x)
+        if key not in results:
+            results[key] = model, x, function(model, x)  # kept: an id is not given anew
+        return results[key][-1]
+
+    return remembering
+
+
+@_once
+def applied(model: Callable, x):
+    """model(x) as in inference: a batch of tensors to what the model gives."""
+    return model(x, training=False)
+
+
+@_once
+def healed(autoencoder: Callable, x):
+    """clip(AE(x), 0, 1): images [N, H, W, C] in [0, 1] -> the same shape and range."""
+    return ops.clip(applied(autoencoder, x), 0.0, 1.0)
