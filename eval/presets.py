@@ -39,7 +39,7 @@ PRESETS = {
             "search": "exact",
         },
     ),
-    # A fifth of the paper's images and of its gradients, to within 3 % of its distances
+    # A fifth of the paper's images and a third of its gradients, its distances to about 3 %
     # (eval/results/README.md): from c = 1, four halvings are as fine as its nine steps.
     "short": Preset(
         num_examples=200,
