@@ -17,7 +17,7 @@ def test_every_hidden_filters_sums_vary_by_one_around_zero(structure):
     normalise(model, images)
     convolutions = [layer for layer in model.layers if "conv" in layer.name]
     for layer in convolutions[:-1]:
-        said = np.asarray(keras.Model(model.inputs, layer.output)(images))
+        said = np.asarray(keras.Model(model.input, layer.output)(images))
         sums = np.log(said / (1 - said))  # the sigmoid's inverse
         assert sums.mean(axis=(0, 1, 2)) == pytest.approx(np.zeros(16), abs=1e-3)
         assert sums.std(axis=(0, 1, 2)) == pytest.approx(np.ones(16), abs=1e-3)
