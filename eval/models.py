@@ -67,11 +67,12 @@ class Models:
 
     def descriptions(self, autoencoders: Iterable[str]) -> dict[str, str]:
         """How the classifier and these autoencoders were trained, {name: a line}."""
-        found = {}
+        stems = [f"autoencoder_{name}" for name in autoencoders]
         if self.own_classifier:
-            found["classifier"] = str(self.own_classifier)
-        stems = [] if self.own_classifier else ["classifier"]
-        for stem in stems + [f"autoencoder_{name}" for name in autoencoders]:
+            found = {"classifier": str(self.own_classifier)}
+        else:
+            found, stems = {}, ["classifier", *stems]
+        for stem in stems:
             card = json.loads((self.directory / f"{stem}.json").read_text())
             key = next(k for k in ("test_accuracy", "validation_mse") if k in card)
             name = stem.replace("_", " ")

@@ -352,9 +352,12 @@ def run_evaluation(args) -> None:
         **search,
         "training_steps": preset.training_steps,
     }
-    models_dir = Path(args.models_dir or directory / "models")
+    if args.models_dir == "zoo":
+        models_dir = zoo.ROOT / args.dataset
+    else:
+        models_dir = Path(args.models_dir or directory / "models")
     models = Models(
-        zoo.ROOT / args.dataset if args.models_dir == "zoo" else models_dir,
+        models_dir,
         args.dataset,
         dataset,
         preset.recipe,

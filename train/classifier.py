@@ -64,9 +64,11 @@ def train_classifier(
             for split in ("validation", "test")
         }
 
-    settings = {"dataset": name, "architecture": architecture.__name__}
-    if start:
-        settings["start_sha256"] = files.sha256(start)
+    settings = {
+        "dataset": name,
+        "architecture": architecture.__name__,
+        "start_sha256": files.sha256(start) if start else None,
+    }
     return loop.train(build, *dataset.train, recipe, path, settings, evaluate, seed)
 
 

@@ -109,7 +109,6 @@ def fit(
             epoch, place = divmod(step, steps)
             if place == 0 or order is None:
                 order = np.random.default_rng([seed, epoch]).permutation(len(inputs))
-                model.reset_metrics()
             part = order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
             batch = inputs[part]
             if recipe.augment:

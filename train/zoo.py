@@ -34,6 +34,9 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
     classifier = copy(source / "classifier.keras", target, name)
     if classifier is None:
         raise ValueError(f"{source} holds no finished classifier.keras.")
+    labels = dataset.test.labels
+    logits = in_batches(classifier, dataset.test.images)
+    accuracy = float(np.mean(logits.argmax(axis=1) == labels))
     done = []
     for variant, spec in variants.VARIANTS[name].items():
         autoencoders = {
@@ -46,8 +49,6 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
         magnet = spec.build(classifier, autoencoders)
         magnet.calibrate(dataset.validation.images, spec.drop_rates)
         verdict = magnet.judge(dataset.test.images)
-        logits = in_batches(classifier, dataset.test.images)
-        labels = dataset.test.labels
         right = verdict.logits.argmax(axis=1) == labels
         card = {
             "dataset": name,
@@ -58,7 +59,7 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
                 stem: files.sha256(target / f"{stem}.keras")
                 for stem in ("classifier", *(f"autoencoder_{n}" for n in autoencoders))
             },
-            "test_accuracy_none": float(np.mean(logits.argmax(axis=1) == labels)),
+            "test_accuracy_none": accuracy,
             "test_accuracy_both": float(np.mean(right & verdict.passed)),
             "command": " ".join(["python", "-m", *loop.command()]),
             "date": time.strftime("%Y-%m-%d"),
