@@ -31,7 +31,7 @@ from eval.contenders import (
     ours,
 )
 from eval.figures import LINES, STYLE
-from train.files import write, write_text
+from magnet_tf.files import write, write_text
 
 CHUNK = 64
 RULES = {"cw": ("L2",), "ead": ("EN", "L1")}

@@ -8,8 +8,7 @@ from pathlib import Path
 import keras
 
 from eval.models import Models
-from magnet_tf import MagNet, datasets, saved, variants
-from train import files
+from magnet_tf import MagNet, datasets, files, saved, variants
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 
-from magnet_tf import datasets, saved, variants, zoo
-from train import autoencoder, classifier, files, loop, recipes
+from magnet_tf import datasets, files, saved, variants, zoo
+from train import autoencoder, classifier, loop, recipes
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,13 @@ class Models:
 
     Attributes:
         directory: holds `classifier.keras` and `autoencoder_<name>.keras`.
-        name, dataset: the data they are trained on.
+        dataset: the data they are trained on.
         recipe: "published" or "short". steps: no training is longer, None: as the recipe.
         seed: of everything random.
         own_classifier: a user's `.keras` file, which then takes the classifier's place.
     """
 
     directory: Path
-    name: str
     dataset: datasets.Dataset
     recipe: str
     steps: int | None
@@ -39,11 +38,9 @@ class Models:
                 print(f"{self.own_classifier}: took the softmax off its last layer.")
             return model, files.sha256(self.own_classifier)
         path = self.directory / "classifier.keras"
-        recipe = self._at_most(
-            recipes.for_classifier(self.recipe, self.name, self._channels)
-        )
+        recipe = self._at_most(recipes.for_classifier(self.recipe, self.dataset))
         model = self._found(path, recipe) or classifier.train_classifier(
-            self.name, self.dataset, recipe, path, self.seed
+            self.dataset, recipe, path, self.seed
         )
         return model, files.sha256(path)
 
@@ -55,12 +52,10 @@ class Models:
         for name, spec in specs.items():
             path = self.directory / f"autoencoder_{name}.keras"
             recipe = self._at_most(
-                recipes.for_autoencoder(
-                    self.recipe, self.name, self._channels, spec.structure
-                )
+                recipes.for_autoencoder(self.recipe, self.dataset, spec.structure)
             )
             models[name] = self._found(path, recipe) or autoencoder.train_autoencoder(
-                self.name, self.dataset, spec, recipe, path, self.seed
+                self.dataset, spec, recipe, path, self.seed
             )
             fingerprints[name] = files.sha256(path)
         return models, fingerprints
@@ -86,10 +81,10 @@ class Models:
         Raises:
             ValueError: it is to be trained into the zoo.
         """
-        model = loop.trained(path, dataset=self.name)
+        model = loop.trained(path, dataset=self.dataset.name)
         if model is None and zoo.ROOT in path.resolve().parents:
             raise ValueError(
-                f"the zoo has no {path.stem} for {self.name!r}; leave out --models_dir to "
+                f"the zoo has no {path.stem} for {self.dataset.name!r}; leave out --models_dir to "
                 "train it."
             )
         if model is not None:
@@ -100,10 +95,6 @@ class Models:
                     f"it for {recipe.epochs}."
                 )
         return model
-
-    @property
-    def _channels(self) -> int:
-        return self.dataset.train.images.shape[-1]
 
     def _at_most(self, recipe: recipes.Recipe) -> recipes.Recipe:
         images = len(self.dataset.train.images)

@@ -22,10 +22,10 @@ from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
 from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
-from magnet_tf import NotCalibratedError, datasets, variants, zoo
+from magnet_tf import NotCalibratedError, datasets, files, variants, zoo
 from magnet_tf.arrays import in_batches
 from magnet_tf.magnet import check_logits
-from train import files, loop
+from train import loop
 
 CHUNK = 64  # images that are attacked, and saved, together
 
@@ -34,7 +34,7 @@ class Evaluation:
     """One evaluation: its data, its models, and the store that its finished work goes to.
 
     Args:
-        name, dataset: the data. grid: the runs. search: keywords of the attacks.
+        dataset: the data. grid: the runs. search: keywords of the attacks.
         num_examples: test images that are attacked. seed: of everything random.
         store: of the finished work.
         classifier, fingerprint: the undefended model, and what tells it from others.
@@ -43,7 +43,6 @@ class Evaluation:
 
     def __init__(
         self,
-        name: str,
         dataset: datasets.Dataset,
         grid: Sequence[Run],
         search: dict,
@@ -55,7 +54,7 @@ class Evaluation:
         defences: Mapping[str, Defence],
         modules: Mapping[str, str],
     ):
-        self.name, self.dataset, self.grid, self.store = name, dataset, grid, store
+        self.dataset, self.grid, self.store = dataset, grid, store
         self.search, self.seed, self.defences = search, seed, defences
         self.classifier, self.fingerprint = classifier, fingerprint
         self.code = {"modules": modules} if modules else {}
@@ -76,7 +75,7 @@ class Evaluation:
         if len(saved["order"]) < num_examples:
             raise ValueError(
                 f"--num_examples={num_examples}: the classifier gets only "
-                f"{len(saved['order'])} test images of {self.name} right."
+                f"{len(saved['order'])} test images of {self.dataset.name} right."
             )
         return saved["order"][:num_examples]
 
@@ -255,7 +254,7 @@ class Evaluation:
         asr = 1 - attacked.both
         low, high = wilson_interval(asr, len(self.images))
         return {
-            "dataset": self.name,
+            "dataset": self.dataset.name,
             "variant": variant,
             "attack": run.attack,
             "rule": rule,
@@ -326,8 +325,7 @@ def run_evaluation(args) -> None:
     preset = PRESETS[args.preset]
     check_names("attack", args.attacks, ATTACKS)
     dataset = datasets.load(args.dataset)
-    channels = dataset.test.images.shape[-1]
-    known = variants.for_dataset(args.dataset, channels)
+    known = variants.VARIANTS[dataset.like]
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variant", names, known)
     num_examples = args.num_examples or preset.num_examples
@@ -338,8 +336,7 @@ def run_evaluation(args) -> None:
         )
     grid = runs(
         args.attacks,
-        numbers("confidences", args.confidences)
-        or preset.confidences["grey" if channels == 1 else "colour"],
+        numbers("confidences", args.confidences) or preset.confidences[dataset.like],
         numbers("betas", args.betas) or preset.betas,
     )
     directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
@@ -358,7 +355,6 @@ def run_evaluation(args) -> None:
         models_dir = Path(args.models_dir or directory / "models")
     models = Models(
         models_dir,
-        args.dataset,
         dataset,
         preset.recipe,
         preset.training_steps,
@@ -387,7 +383,6 @@ def run_evaluation(args) -> None:
             for name in names
         }
     evaluation = Evaluation(
-        args.dataset,
         dataset,
         grid,
         search,

@@ -12,9 +12,8 @@ from absl import app, flags, logging
 
 from eval import figures
 from eval.metrics import Accuracies, accuracies
-from magnet_tf import MagNet, Verdict, datasets, legacy, variants
+from magnet_tf import MagNet, Verdict, datasets, files, legacy, variants
 from magnet_tf.arrays import in_batches
-from train import files
 
 ATTACK = "example_carlini_"
 # The first test labels in the order of the files that MNIST is published in.

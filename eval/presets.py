@@ -10,7 +10,7 @@ class Preset:
 
     Attributes:
         num_examples: test images that are attacked.
-        confidences: kappa, for images of one channel and of more.
+        confidences: kappa, by the published dataset that the data is like.
         betas: EAD's weights of the L1 norm.
         search: keywords of the attacks.
         recipe: of the models that are trained, "published" or "short".
@@ -25,11 +25,17 @@ class Preset:
     training_steps: int | None = None
 
 
+def _kappas(
+    grey: Sequence[float], colour: Sequence[float]
+) -> dict[str, Sequence[float]]:
+    return {"mnist": grey, "digits": grey, "cifar10": colour}
+
+
 PRESETS = {
     # Lu et al., DSN-W 2018 (arXiv 1805.00310), section III
     "paper": Preset(
         num_examples=1000,
-        confidences={"grey": range(0, 41, 5), "colour": range(0, 101, 10)},
+        confidences=_kappas(grey=range(0, 41, 5), colour=range(0, 101, 10)),
         betas=(1e-3, 1e-2, 5e-2, 1e-1),
         search={
             "learning_rate": 0.01,
@@ -43,7 +49,7 @@ PRESETS = {
     # (eval/results/README.md): from c = 1, four halvings are as fine as its nine steps.
     "short": Preset(
         num_examples=200,
-        confidences={"grey": range(0, 41, 10), "colour": range(0, 101, 20)},
+        confidences=_kappas(grey=range(0, 41, 10), colour=range(0, 101, 20)),
         betas=(1e-2, 1e-1),
         search={
             "learning_rate": 0.01,
@@ -57,7 +63,7 @@ PRESETS = {
     # Few iterations, so large steps: C&W starts where tanh is flat, and must get away.
     "quick": Preset(
         num_examples=50,
-        confidences={"grey": (0, 10, 20), "colour": (0, 20, 40)},
+        confidences=_kappas(grey=(0, 10, 20), colour=(0, 20, 40)),
         betas=(1e-2, 1e-1),
         search={
             "learning_rate": 0.1,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eval.detection import FALSE_POSITIVE_RATES
 from eval.grid import ATTACKS
-from train.files import write_text
+from magnet_tf.files import write_text
 
 
 def write(

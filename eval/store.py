@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from train.files import set_aside, write, write_text
+from magnet_tf.errors import UserError
+from magnet_tf.files import set_aside, write, write_text
 
 # What NumPy, zipfile and zlib raise for files that are not as they were written.
 DAMAGE = (
@@ -25,7 +26,7 @@ DAMAGE = (
 )
 
 
-class StoreError(RuntimeError):
+class StoreError(UserError, RuntimeError):
     """The output directory cannot be used by this run."""
 
 

@@ -84,3 +84,10 @@ def check_size(input_shape: tuple[int, int, int], least: int) -> None:
             f"{input_shape[0]}x{input_shape[1]}; bring a classifier of your own "
             "(--classifier)."
         )
+
+
+PUBLISHED = {  # by the dataset that images are like
+    "mnist": mnist_classifier,
+    "digits": mnist_classifier,
+    "cifar10": cifar10_classifier,
+}

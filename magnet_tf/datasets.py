@@ -7,14 +7,17 @@
 import importlib.resources
 import socket
 import urllib.request
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from magnet_tf.errors import UserError
+
 VALIDATION = 5000  # MagNet's split: so many first training images validate
 
 
-class DatasetError(RuntimeError):
+class DatasetError(UserError, RuntimeError):
     """A dataset is unknown, cannot be had here, or does not classify images of one size."""
 
 
@@ -25,13 +28,39 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-class Dataset(NamedTuple):
-    """A dataset's three splits and its number of classes."""
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's three splits, and what is known of it.
 
+    Attributes:
+        name: as `load` takes it.
+        train: what models learn from.
+        validation: what thresholds are set on; nothing is trained on it.
+        test: what is attacked.
+        num_classes: K; labels are 0 to K - 1.
+    """
+
+    name: str
     train: Split
     validation: Split
     test: Split
     num_classes: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.test.images.shape[1:]
+
+    @property
+    def like(self) -> str:
+        """The dataset whose architectures, recipes, variants and kappas it is given.
+
+        Itself, where it has its own; else MNIST for images of one channel, CIFAR-10 for
+        those of more.
+        """
+        if self.name in ("mnist", "cifar10", "digits"):
+            return self.name
+        return "mnist" if self.image_shape[-1] == 1 else "cifar10"
 
 
 def load(name: str) -> Dataset:
@@ -77,7 +106,7 @@ def load_digits() -> Dataset:
     train, validation, test = (
         Split(images[part], labels[part]) for part in np.split(order, [1097, 1397])
     )
-    return Dataset(train, validation, test, num_classes=10)
+    return Dataset("digits", train, validation, test, num_classes=10)
 
 
 def load_tfds(name: str) -> Dataset:
@@ -107,7 +136,8 @@ def load_tfds(name: str) -> Dataset:
     else:
         whole, test = _cut(whole, -max(1, len(whole.labels) // 10))
     validation, train = _cut(whole, min(VALIDATION, max(1, len(whole.labels) // 10)))
-    return Dataset(train, validation, test, features[supervised[1]].num_classes)
+    num_classes = features[supervised[1]].num_classes
+    return Dataset(name, train, validation, test, num_classes)
 
 
 def _prepared(name: str):

@@ -16,6 +16,8 @@ import h5py
 import keras
 import numpy as np
 
+from magnet_tf.errors import UserError
+
 # What a layer of each class takes from its configuration, beside its name and `trainable`.
 # Initializers and constraints matter to training alone and are left out.
 _POOL = ("pool_size", "strides", "padding", "data_format")
@@ -54,7 +56,7 @@ ACTIVATIONS = (
 )
 
 
-class LegacyError(ValueError):
+class LegacyError(UserError, ValueError):
     """A file is not what the original wrote, or holds what is not read; names file and part."""
 
 

@@ -10,9 +10,10 @@ from keras import ops
 
 from magnet_tf import once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
+from magnet_tf.errors import UserError
 
 
-class NotCalibratedError(RuntimeError):
+class NotCalibratedError(UserError, RuntimeError):
     """A MagNet was asked for a verdict before its thresholds were set."""
 
 

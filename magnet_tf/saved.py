@@ -6,10 +6,11 @@ from pathlib import Path
 
 import keras
 
+from magnet_tf.errors import UserError
 from magnet_tf.magnet import MagNet
 
 
-class SavedModelError(ValueError):
+class SavedModelError(UserError, ValueError):
     """A saved model cannot be used; the message says why and what to do."""
 
 

@@ -116,14 +116,3 @@ VARIANTS = {
     "digits": _grey_variants(drop_rate=0.01),  # 0.001 of 300 validation images is none
     "cifar10": {"D": _colour(3), "D+256": _colour(256)},
 }
-
-
-def for_dataset(name: str, channels: int) -> dict[str, Variant]:
-    """The variants of a dataset: its own, or those published for images like its own.
-
-    Args:
-        name: the dataset's name.
-        channels: of its images: other data with one channel is treated as MNIST is, with
-            more as CIFAR-10 is.
-    """
-    return VARIANTS.get(name) or VARIANTS["mnist" if channels == 1 else "cifar10"]

@@ -16,7 +16,6 @@ LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
 def train_autoencoder(
-    name: str,
     dataset: datasets.Dataset,
     spec: variants.Autoencoder,
     recipe: recipes.Recipe,
@@ -30,7 +29,6 @@ def train_autoencoder(
     [0, 1], Adam's defaults; a short recipe has a rate of its own that falls.
 
     Args:
-        name: the dataset's name, for the card.
         dataset: its images; the labels are not used.
         spec: the autoencoder's structure and the noise's standard deviation.
         recipe: epochs and batch size.
@@ -54,7 +52,7 @@ def train_autoencoder(
         clean,
         recipe,
         path,
-        {"dataset": name, **dataclasses.asdict(spec), "loss": loss},
+        {"dataset": dataset.name, **dataclasses.asdict(spec), "loss": loss},
         lambda model: reconstruction_error(
             model, dataset.validation.images, spec.noise, seed + 1
         ),
@@ -80,11 +78,11 @@ def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
     return np.clip(images + np.float32(sigma) * noise, 0, 1)
 
 
-def named_autoencoders(name: str, channels: int) -> dict[str, variants.Autoencoder]:
-    """Every autoencoder that a dataset's variants ask for, by name."""
+def named_autoencoders(like: str) -> dict[str, variants.Autoencoder]:
+    """Every autoencoder that the variants of a published dataset ask for, by name."""
     return {
         key: spec
-        for variant in variants.for_dataset(name, channels).values()
+        for variant in variants.VARIANTS[like].values()
         for key, spec in variant.autoencoders.items()
     }
 
@@ -103,18 +101,17 @@ def run(args, stem: str, train: Callable, kind: str) -> None:
 
     Args:
         args: the flags of `define_flags`. stem: begins the file's name.
-        train: takes dataset name, dataset, autoencoder, recipe, path and seed.
+        train: takes dataset, autoencoder, recipe, path and seed.
         kind: of recipe, "published" or "short".
     """
     logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
-        channels = dataset.train.images.shape[-1]
-        name, spec = chosen(args, channels)
+        name, spec = chosen(args, dataset)
         path = Path(args.output or f"models/{args.dataset}/{stem}_{name}.keras")
-        recipe = recipes.for_autoencoder(kind, args.dataset, channels, spec.structure)
+        recipe = recipes.for_autoencoder(kind, dataset, spec.structure)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
-        train(args.dataset, dataset, spec, recipe, path, args.seed)
+        train(dataset, spec, recipe, path, args.seed)
     except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.{stem}: {error}") from error
     except KeyboardInterrupt:
@@ -124,12 +121,12 @@ def run(args, stem: str, train: Callable, kind: str) -> None:
     print(f"{path} is finished; its card is {path.with_suffix('.json')}.")
 
 
-def chosen(args, channels: int) -> tuple[str, variants.Autoencoder]:
+def chosen(args, dataset: datasets.Dataset) -> tuple[str, variants.Autoencoder]:
     """The autoencoder that the flags ask for, by name or by structure."""
     if args.structure:
         structure = tuple(int(e) if e.isdigit() else e for e in args.structure)
         return "_".join(args.structure), variants.Autoencoder(structure, args.noise)
-    known = named_autoencoders(args.dataset, channels)
+    known = named_autoencoders(dataset.like)
     if args.name not in known:
         raise ValueError(
             f"there is no autoencoder {args.name!r}; expected one of {sorted(known)}."

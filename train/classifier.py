@@ -7,13 +7,12 @@ import keras
 import numpy as np
 from absl import app, flags, logging
 
-from magnet_tf import classifiers, datasets
+from magnet_tf import classifiers, datasets, files
 from magnet_tf.arrays import in_batches
-from train import files, loop, recipes
+from train import loop, recipes
 
 
 def train_classifier(
-    name: str,
     dataset: datasets.Dataset,
     recipe: recipes.Recipe,
     path: Path,
@@ -26,22 +25,16 @@ def train_classifier(
     Nesterov momentum 0.9, cross-entropy on the logits; a short recipe has Adam instead.
 
     Args:
-        name: the dataset's name, for the card.
         dataset: its images and labels.
         recipe: epochs, batch size and augmentation.
         path: of the finished `.keras` file; resumed where an earlier call stopped.
         seed: of everything random.
         start: a finished classifier to go on from, such as an earlier training's.
     """
-    shape = dataset.train.images.shape[1:]
-    architecture = (
-        classifiers.mnist_classifier
-        if shape[-1] == 1
-        else classifiers.cifar10_classifier
-    )
+    architecture = classifiers.PUBLISHED[dataset.like]
 
     def build() -> keras.Model:
-        model = architecture(shape, dataset.num_classes)
+        model = architecture(dataset.image_shape, dataset.num_classes)
         if start:
             model.set_weights(keras.saving.load_model(start).get_weights())
         if recipe.peak_rate:
@@ -65,7 +58,7 @@ def train_classifier(
         }
 
     settings = {
-        "dataset": name,
+        "dataset": dataset.name,
         "architecture": architecture.__name__,
         "start_sha256": files.sha256(start) if start else None,
     }
@@ -83,12 +76,11 @@ def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         dataset = datasets.load(args.dataset)
-        shape = dataset.train.images.shape
-        recipe = recipes.for_classifier(args.recipe, args.dataset, shape[-1])
+        recipe = recipes.for_classifier(args.recipe, dataset)
         recipe = dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)
         path = Path(args.output or f"models/{args.dataset}/classifier.keras")
         start = Path(args.start) if args.start else None
-        model = train_classifier(args.dataset, dataset, recipe, path, args.seed, start)
+        model = train_classifier(dataset, recipe, path, args.seed, start)
     except (datasets.DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"train.classifier: {error}") from error
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from tqdm.auto import tqdm
 
-from train.files import set_aside, sha256, write, write_text
+from magnet_tf.files import set_aside, sha256, write, write_text
 from train.recipes import KINDS, Recipe
 from train.start import normalise
 

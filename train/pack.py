@@ -13,7 +13,6 @@ EPOCHS_ALONE = 3  # of each autoencoder before they are trained together
 
 
 def train_pack(
-    name: str,
     dataset: datasets.Dataset,
     spec: variants.Autoencoder,
     recipe: recipes.Recipe,
@@ -27,7 +26,7 @@ def train_pack(
     `PackedAutoEncoder.train` in the original.
 
     Args:
-        name, dataset, spec, recipe, path: as in `train_autoencoder`.
+        dataset, spec, recipe, path: as in `train_autoencoder`.
         seed: of everything random; each autoencoder starts from one of its own.
         count: how many autoencoders.
         alpha: weight of the diversity.
@@ -41,9 +40,7 @@ def train_pack(
     for index in range(count):
         file = path.with_name(f"{path.stem}_{index}.keras")
         started.append(
-            autoencoder.train_autoencoder(
-                name, dataset, spec, alone, file, seed + 1 + index
-            )
+            autoencoder.train_autoencoder(dataset, spec, alone, file, seed + 1 + index)
         )
 
     def build() -> keras.Model:
@@ -55,7 +52,7 @@ def train_pack(
         return pack
 
     settings = {
-        "dataset": name,
+        "dataset": dataset.name,
         **dataclasses.asdict(spec),
         "count": count,
         "alpha": alpha,

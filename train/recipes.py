@@ -4,6 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from magnet_tf.datasets import Dataset
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -72,26 +74,20 @@ WIDE = 64  # filters of a layer
 KINDS = ("published", "short")
 
 
-def for_classifier(kind: str, name: str, channels: int) -> Recipe:
+def for_classifier(kind: str, dataset: Dataset) -> Recipe:
     """The recipe of a dataset's classifier.
 
     Args:
-        kind: "published" or "short". name: the dataset's. channels: of its images.
+        kind: "published" or "short".
+        dataset: one without recipes of its own has those of its like.
     """
-    known = {"published": CLASSIFIER, "short": SHORT_CLASSIFIER}[kind]
-    return _for_dataset(known, name, channels)
+    return {"published": CLASSIFIER, "short": SHORT_CLASSIFIER}[kind][dataset.like]
 
 
 def for_autoencoder(
-    kind: str, name: str, channels: int, structure: Sequence[int | str]
+    kind: str, dataset: Dataset, structure: Sequence[int | str]
 ) -> Recipe:
     """The recipe of an autoencoder of a structure; otherwise as `for_classifier`."""
     wide = any(isinstance(entry, int) and entry >= WIDE for entry in structure)
     short = SHORT_WIDE_AUTOENCODER if wide else SHORT_AUTOENCODER
-    known = {"published": AUTOENCODER, "short": short}[kind]
-    return _for_dataset(known, name, channels)
-
-
-def _for_dataset(recipes: dict[str, Recipe], name: str, channels: int) -> Recipe:
-    """A dataset's own recipe, or MNIST's for other grey images and CIFAR-10's for colour."""
-    return recipes.get(name) or recipes["mnist" if channels == 1 else "cifar10"]
+    return {"published": AUTOENCODER, "short": short}[kind][dataset.like]

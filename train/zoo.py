@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags, logging
 
-from magnet_tf import datasets, variants, zoo
+from magnet_tf import datasets, files, variants, zoo
 from magnet_tf.arrays import in_batches
-from train import files, loop
+from train import loop
 
 
 def fill(name: str, source: Path, target: Path) -> list[str]:

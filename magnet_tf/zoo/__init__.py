@@ -11,13 +11,14 @@ from pathlib import Path
 import keras
 
 from magnet_tf import variants
+from magnet_tf.errors import UserError
 from magnet_tf.magnet import MagNet
 
 ROOT = Path(__file__).parent
 AGAIN = "Install the package again."
 
 
-class ZooError(RuntimeError):
+class ZooError(UserError, RuntimeError):
     """The zoo does not have what was asked for, or a file of it is damaged."""
 
 

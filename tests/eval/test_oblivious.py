@@ -32,7 +32,7 @@ KEYS = [
 ]
 TINY = Preset(
     num_examples=COUNT,
-    confidences={"grey": (0, 5), "colour": (0,)},
+    confidences={"mnist": (0, 5), "digits": (0, 5), "cifar10": (0,)},
     betas=(0.05,),
     search={
         "learning_rate": 0.1,

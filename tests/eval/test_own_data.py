@@ -17,7 +17,7 @@ from magnet_tf import MagNet, datasets, saved
 
 TINY = Preset(
     num_examples=6,
-    confidences={"grey": (0,), "colour": (0,)},
+    confidences={"mnist": (0,), "cifar10": (0,)},
     betas=(0.05,),
     search={
         "learning_rate": 0.1,
@@ -42,7 +42,7 @@ def made_up(shape: tuple[int, int, int], num_classes: int) -> datasets.Dataset:
             image[top : top + height, left : left + width] += 0.6
         return datasets.Split(images, labels)
 
-    return datasets.Dataset(split(200), split(40), split(40), num_classes)
+    return datasets.Dataset("made_up", split(200), split(40), split(40), num_classes)
 
 
 def run(directory, **changes) -> list[dict]:

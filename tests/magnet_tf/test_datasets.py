@@ -102,11 +102,15 @@ def digits():
     return datasets.load("digits")
 
 
+def splits(dataset):
+    return dataset.train, dataset.validation, dataset.test
+
+
 def test_digits_shapes_and_ranges(digits):
     sizes = [len(digits.train.labels), len(digits.validation.labels)]
     assert [*sizes, len(digits.test.labels)] == [1097, 300, 400]
     assert digits.num_classes == 10
-    for split in digits[:3]:
+    for split in splits(digits):
         assert split.images.shape == (len(split.labels), 28, 28, 1)
         assert split.images.dtype == np.float32 and split.labels.dtype == np.int64
         assert split.images.min() == 0 and split.images.max() == 1
@@ -114,7 +118,7 @@ def test_digits_shapes_and_ranges(digits):
 
 
 def test_digits_split_is_fixed(digits):
-    labels = np.concatenate([split.labels for split in digits[:3]])
+    labels = np.concatenate([split.labels for split in splits(digits)])
     digest = hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
     assert digest == "0f9ffd7948cafb397f7a000b667568d2e6ff757cc70e9e96e7ac289f51898d6f"
 
@@ -130,8 +134,8 @@ def test_digits_are_the_stored_ones_enlarged_linearly(digits):
     expected = np.stack(
         [map_coordinates(i / 16, points, order=1, mode="nearest") for i in small]
     )
-    images = np.concatenate([split.images for split in digits[:3]])[..., 0]
-    labels = np.concatenate([split.labels for split in digits[:3]])
+    images = np.concatenate([split.images for split in splits(digits)])[..., 0]
+    labels = np.concatenate([split.labels for split in splits(digits)])
 
     def flat(x):
         return x.reshape(len(x), -1).astype(np.float64)
@@ -157,7 +161,7 @@ def test_tfds_with_a_test_split(data_dir):
     np.testing.assert_array_equal(indices(dataset.train), range(5, 50))
     np.testing.assert_array_equal(indices(dataset.test), range(50, 57))
     assert dataset.num_classes == 20
-    for split in dataset[:3]:
+    for split in splits(dataset):
         assert split.images.shape[1:] == (20, 20, 3)
         assert split.images.dtype == np.float32 and split.labels.dtype == np.int64
         assert split.images.max() == 1
@@ -243,7 +247,7 @@ def test_offline_with_the_data_at_hand(data_dir, offline):
 
 
 def test_mnist_is_split_as_in_the_paper(mnist):
-    assert [len(split.labels) for split in mnist[:3]] == [55000, 5000, 10000]
+    assert [len(split.labels) for split in splits(mnist)] == [55000, 5000, 10000]
     images, labels = tfds.as_numpy(
         tfds.load("mnist", split="train[:5100]", as_supervised=True, batch_size=-1)
     )

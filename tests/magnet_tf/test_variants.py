@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from magnet_tf import DivergenceDetector, ReconstructionDetector
-from magnet_tf.variants import VARIANTS, for_dataset
+from magnet_tf.variants import VARIANTS
 
 # The reformer's structure and noise; of each detector its kind, p or temperature, drop
 # rate and structure.
@@ -88,13 +88,6 @@ def test_digits_are_defended_as_mnist_is_but_for_the_drop_rates():
         assert list(variant.detectors) == list(table)[1:]
         # of 300 validation images, MNIST's drop rate would drop none
         assert all(int(300 * rate) >= 1 for rate in variant.drop_rates.values())
-
-
-def test_datasets_without_variants_of_their_own():
-    assert for_dataset("fashion_mnist", channels=1) is VARIANTS["mnist"]
-    assert for_dataset("svhn_cropped", channels=3) is VARIANTS["cifar10"]
-    assert for_dataset("cifar10", channels=3) is VARIANTS["cifar10"]
-    assert for_dataset("digits", channels=1) is VARIANTS["digits"]
 
 
 def test_a_variant_builds_its_magnet():

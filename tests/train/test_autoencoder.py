@@ -59,8 +59,11 @@ def train(path, loss="mse"):
         Split(random.uniform(size=(n, 8, 8, 1)).astype(np.float32), np.zeros(n, int))
         for n in (12, 8, 4)
     ]
-    data, spec = Dataset(*splits, num_classes=1), Autoencoder((2, "max"), noise=0.1)
-    autoencoder.train_autoencoder("made up", data, spec, RECIPE, path, 7, loss)
+    data, spec = (
+        Dataset("made up", *splits, num_classes=1),
+        Autoencoder((2, "max"), noise=0.1),
+    )
+    autoencoder.train_autoencoder(data, spec, RECIPE, path, 7, loss)
     return data
 
 
@@ -109,6 +112,9 @@ def test_the_card_gets_the_errors_on_validation_images(asked, tmp_path):
     }
 
 
+MNIST = SimpleNamespace(like="mnist")
+
+
 @pytest.mark.parametrize(
     ("flags", "name", "spec"),
     [
@@ -122,10 +128,10 @@ def test_the_card_gets_the_errors_on_validation_images(asked, tmp_path):
 )
 def test_the_autoencoder_that_flags_ask_for(flags, name, spec):
     flags = {"dataset": "mnist", "name": "I", "structure": None, "noise": 0.3, **flags}
-    assert autoencoder.chosen(SimpleNamespace(**flags), 1) == (name, spec)
+    assert autoencoder.chosen(SimpleNamespace(**flags), MNIST) == (name, spec)
 
 
 def test_flags_that_ask_for_an_unknown_autoencoder():
     flags = {"dataset": "cifar10", "name": "II", "structure": None, "noise": 0.1}
     with pytest.raises(ValueError, match=r"no autoencoder 'II'; .* \['I', 'I-256'\]"):
-        autoencoder.chosen(SimpleNamespace(**flags), 3)
+        autoencoder.chosen(SimpleNamespace(**flags), SimpleNamespace(like="cifar10"))

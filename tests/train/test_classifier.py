@@ -20,7 +20,7 @@ def dataset(channels: int, classes: int = 4) -> Dataset:
         labels = np.arange(count, dtype=np.int64) % classes
         images = np.ones((count, 32, 32, channels)) * labels[:, None, None, None]
         splits.append(Split(images.astype(np.float32) / classes, labels))
-    return Dataset(*splits, num_classes=classes)
+    return Dataset("made up", *splits, num_classes=classes)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def asked(monkeypatch):
 )
 def test_the_architecture_follows_the_images(channels, name, asked, tmp_path):
     data = dataset(channels)
-    classifier.train_classifier("made up", data, RECIPE, tmp_path / "it.keras", 7)
+    classifier.train_classifier(data, RECIPE, tmp_path / "it.keras", 7)
     model = asked["build"]()
     assert model.name == name and model.output_shape == (None, 4)
     settings = {"dataset": "made up", "architecture": name}
@@ -53,7 +53,7 @@ def test_the_architecture_follows_the_images(channels, name, asked, tmp_path):
 
 def test_the_optimizer_is_the_originals(asked, tmp_path):
     """SGD at 0.01 / (1 + 1e-6 step) with Nesterov momentum 0.9, on logits."""
-    classifier.train_classifier("it", dataset(1), RECIPE, tmp_path / "it.keras", 0)
+    classifier.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
     model = asked["build"]()
     optimizer = model.optimizer
     assert isinstance(optimizer, keras.optimizers.SGD)
@@ -68,7 +68,7 @@ def test_the_optimizer_is_the_originals(asked, tmp_path):
 
 
 def test_the_card_gets_both_accuracies(asked, tmp_path):
-    classifier.train_classifier("it", dataset(1), RECIPE, tmp_path / "it.keras", 0)
+    classifier.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
     evaluate = asked["evaluate"]
     # logits that are right of labels 0 and 1, and give 1 for 2 and 3
     darker = keras.Sequential(

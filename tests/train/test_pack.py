@@ -8,12 +8,11 @@ from train import loop, pack, recipes
 
 IMAGES = np.random.default_rng(0).random((40, 8, 8, 1), dtype=np.float32)
 SPLIT = datasets.Split(IMAGES, np.zeros(40, np.int64))
-DATASET = datasets.Dataset(SPLIT, SPLIT, SPLIT, num_classes=2)
+DATASET = datasets.Dataset("made up", SPLIT, SPLIT, SPLIT, num_classes=2)
 
 
 def train(path, alpha):
     return pack.train_pack(
-        "made-up",
         DATASET,
         variants.Autoencoder((2,), noise=0.1),
         recipes.Recipe(epochs=30, batch_size=20),

@@ -1,7 +1,9 @@
 """Recipes against the papers' numbers, and their limits by hand."""
 
+import numpy as np
 import pytest
 
+from magnet_tf.datasets import Dataset, Split
 from train.recipes import (
     AUTOENCODER,
     CLASSIFIER,
@@ -36,22 +38,35 @@ def test_at_most_so_many_steps(steps, images, epochs):
     assert recipe.at_most(steps, images) == Recipe(epochs, 100, augment=True)
 
 
+def dataset(name: str, channels: int = 1) -> Dataset:
+    split = Split(np.zeros((1, 4, 4, channels), np.float32), np.zeros(1, np.int64))
+    return Dataset(name, split, split, split, num_classes=2)
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "like"),
-    [("digits", 1, "digits"), ("kmnist", 1, "mnist"), ("svhn_cropped", 3, "cifar10")],
+    [
+        ("digits", 1, "digits"),
+        ("mnist", 1, "mnist"),
+        ("cifar10", 3, "cifar10"),
+        ("kmnist", 1, "mnist"),
+        ("svhn_cropped", 3, "cifar10"),
+    ],
 )
 def test_a_dataset_without_a_recipe_of_its_own_has_that_of_its_like(
     name, channels, like
 ):
-    assert for_classifier("published", name, channels) is CLASSIFIER[like]
-    assert for_classifier("short", name, channels) is SHORT_CLASSIFIER[like]
-    asked = name, channels, (3, "average", 3)
-    assert for_autoencoder("published", *asked) is AUTOENCODER[like]
-    assert for_autoencoder("short", *asked) is SHORT_AUTOENCODER[like]
+    data, structure = dataset(name, channels), (3, "average", 3)
+    assert data.like == like
+    assert for_classifier("published", data) is CLASSIFIER[like]
+    assert for_classifier("short", data) is SHORT_CLASSIFIER[like]
+    assert for_autoencoder("published", data, structure) is AUTOENCODER[like]
+    assert for_autoencoder("short", data, structure) is SHORT_AUTOENCODER[like]
 
 
 def test_wide_autoencoders_have_a_short_recipe_of_their_own():
+    mnist = dataset("mnist")
     for structure in [(256,), (256, "average", 256)]:
-        asked = "mnist", 1, structure
-        assert for_autoencoder("short", *asked) is SHORT_WIDE_AUTOENCODER["mnist"]
-        assert for_autoencoder("published", *asked) is AUTOENCODER["mnist"]
+        wide = for_autoencoder("short", mnist, structure)
+        assert wide is SHORT_WIDE_AUTOENCODER["mnist"]
+        assert for_autoencoder("published", mnist, structure) is AUTOENCODER["mnist"]

@@ -1,0 +1,9 @@
+"""What a user did wrong, as opposed to a bug of ours."""
+
+
+class UserError(Exception):
+    """Something that a user gave or asked for cannot be used.
+
+    Its message is for them: it names the thing, what was expected and what to do. The
+    commands print it alone; whatever else goes wrong keeps its traceback.
+    """
