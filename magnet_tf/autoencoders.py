@@ -6,22 +6,28 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
+from magnet_tf.regularizers import BatchL1L2
+
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
 
 def denoising_autoencoder(
-    structure: Sequence[int | str], input_shape: tuple[int, int, int]
+    structure: Sequence[int | str],
+    input_shape: tuple[int, int, int],
+    activity_l2: float = 1e-9,
 ) -> keras.Model:
     """Autoencoder from a structure; `DenoisingAutoEncoder` in the original.
 
     The encoder has a 3x3 convolution for each number (its filters) and a 2x2 pool for each
     "max" or "average"; the decoder is its mirror, pools becoming up-sampling; a last 3x3
-    convolution leads back to the image's channels. Every activation is a sigmoid, every
-    convolution has an L2 activity regularizer of 1e-9.
+    convolution leads back to the image's channels. Every activation is a sigmoid. In training
+    each convolution adds its squared activations, summed over the batch, to the loss.
 
     Args:
         structure: such as [3, "average", 3].
         input_shape: (H, W, C); H and W divisible by 2 for each pool.
+        activity_l2: weight of that sum; 1e-9 in the original, whose batches hold 256 images
+            (batches of n have the same loss an image at 1e-9 * 256 / n); 0 in its packs.
 
     Returns:
         Untrained model from images [N, H, W, C] in [0, 1] to images of the same shape.
@@ -50,7 +56,7 @@ def denoising_autoencoder(
             3,
             padding="same",
             activation="sigmoid",
-            activity_regularizer=keras.regularizers.L2(1e-9),
+            activity_regularizer=BatchL1L2(l2=activity_l2) if activity_l2 else None,
         )
 
     x = inputs = layers.Input(input_shape)

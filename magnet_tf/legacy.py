@@ -15,6 +15,9 @@ from collections.abc import Iterator
 import h5py
 import keras
 import numpy as np
+from keras.regularizers import L1L2
+
+from magnet_tf.regularizers import BatchL1L2
 
 from magnet_tf.errors import UserError
 
@@ -181,7 +184,9 @@ def _layer(spec: dict) -> keras.layers.Layer:
                 f"are: {', '.join(ACTIVATIONS)}."
             )
         if key.endswith("_regularizer"):
-            arguments[key] = _regularizer(value, name)
+            # Keras 2 summed activations over the batch; Keras 3's own takes the mean
+            regularizers = BatchL1L2 if key == "activity_regularizer" else L1L2
+            arguments[key] = _regularizer(value, name, regularizers)
     try:
         layer_class = getattr(keras.layers, kind)
         return layer_class(
@@ -193,13 +198,13 @@ def _layer(spec: dict) -> keras.layers.Layer:
         ) from error
 
 
-def _regularizer(spec: dict | None, name: str) -> keras.regularizers.Regularizer | None:
+def _regularizer(spec: dict | None, name: str, make: type[L1L2]) -> L1L2 | None:
     if spec is None:
         return None
     if spec["class_name"] not in ("L1", "L2", "L1L2"):
         raise LegacyError(f"layer {name!r} has the regularizer {spec['class_name']!r}.")
     l1, l2 = (float(spec["config"].get(key, 0.0)) for key in ("l1", "l2"))
-    return keras.regularizers.L1L2(l1, l2)
+    return make(l1, l2)
 
 
 def _read_weights(weights: h5py.Group, layer: keras.layers.Layer) -> list[np.ndarray]:

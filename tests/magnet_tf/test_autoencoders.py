@@ -7,6 +7,7 @@ from scipy.signal import correlate2d
 from scipy.special import expit
 
 from magnet_tf.autoencoders import denoising_autoencoder
+from magnet_tf.regularizers import BatchL1L2
 
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 
@@ -59,14 +60,21 @@ def test_parameter_counts(structure, shape, parameters):
     assert model.output_shape == (None, *shape)
 
 
-def test_every_convolution_is_regularized():
-    model = denoising_autoencoder([3, "average", 3], GREY)
+@pytest.mark.parametrize("activity_l2", [1e-9, 4e-9])
+def test_every_convolution_is_regularized(activity_l2):
+    model = denoising_autoencoder([3, "average", 3], GREY, activity_l2)
     convolutions = [i for i in model.layers if isinstance(i, keras.layers.Conv2D)]
     assert len(convolutions) == 5
     for layer in convolutions:
-        regularizer = layer.activity_regularizer
-        assert isinstance(regularizer, keras.regularizers.L2)
-        assert float(regularizer.l2) == pytest.approx(1e-9)
+        assert isinstance(layer.activity_regularizer, BatchL1L2)
+        assert float(layer.activity_regularizer.l1) == 0
+        assert float(layer.activity_regularizer.l2) == pytest.approx(activity_l2)
+
+
+def test_an_autoencoder_of_a_pack_is_not_regularized():
+    model = denoising_autoencoder([3], GREY, activity_l2=0)
+    model(np.zeros((2, *GREY), np.float32))
+    assert model.losses == []
 
 
 @pytest.mark.parametrize("pool", ["average", "max"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from magnet_tf import autoencoders, classifiers, legacy
+from magnet_tf.regularizers import BatchL1L2
 
 # --- whole models ------------------------------------------------------------------------
 
@@ -282,6 +283,7 @@ def test_autoencoders(tmp_path, structure, channels):
     assert_same(model, expected)
     for one in model.layers:
         if isinstance(one, keras.layers.Conv2D):
+            assert isinstance(one.activity_regularizer, BatchL1L2)
             assert one.activity_regularizer.l2 == pytest.approx(1e-9)
 
 
