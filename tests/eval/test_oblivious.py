@@ -60,7 +60,7 @@ def small_classifier(shape, num_classes):
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifiers, "mnist_classifier", small_classifier)
+        patch.setitem(classifiers.PUBLISHED, "digits", small_classifier)
         patch.setitem(PRESETS, "tiny", TINY)
         patch.setattr(oblivious, "CHUNK", 4)
         yield
