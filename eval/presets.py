@@ -46,7 +46,7 @@ PRESETS = {
         },
     ),
     # A fifth of the paper's images and a third of its gradients, its distances to about 3 %
-    # (eval/results/README.md): from c = 1, four halvings are as fine as its nine steps.
+    # (results/README.md): from c = 1, four halvings are as fine as its nine steps.
     "short": Preset(
         num_examples=200,
         confidences=_kappas(grey=range(0, 41, 10), colour=range(0, 101, 20)),
