@@ -1,46 +1,6 @@
-"""What an evaluation measures: MagNet's four accuracies, success rates and their intervals."""
-
-from typing import NamedTuple
+"""Success rates and their intervals, and mean distances."""
 
 import numpy as np
-
-
-class Accuracies(NamedTuple):
-    """Shares of N inputs that are handled rightly, by how much of MagNet is used.
-
-    `AttackEvaluator` and `Evaluator` in the original. An attacked input is handled rightly,
-    too, when a detector rejects it; a clean one is not.
-    """
-
-    none: float
-    detector: float
-    reformer: float
-    both: float
-
-
-def accuracies(
-    right: np.ndarray, right_healed: np.ndarray, passed: np.ndarray, attacked: bool
-) -> Accuracies:
-    """The four accuracies over N inputs.
-
-    Args:
-        right: bool [N], the undefended classifier is right.
-        right_healed: bool [N], it is right of the healed images.
-        passed: bool [N], the input passes all detectors.
-        attacked: whether the inputs are adversarial examples.
-    """
-
-    def detected(right: np.ndarray) -> float:
-        return float(
-            1 - np.mean(passed & ~right) if attacked else np.mean(passed & right)
-        )
-
-    return Accuracies(
-        none=float(np.mean(right)),
-        detector=detected(right),
-        reformer=float(np.mean(right_healed)),
-        both=detected(right_healed),
-    )
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:

@@ -18,13 +18,14 @@ from attacks import AttackResult
 from eval import detection, figures, report
 from eval.defences import Defence, saved_defence, trained_defence
 from eval.grid import ATTACKS, Run, runs
-from eval.metrics import Accuracies, accuracies, mean_over, wilson_interval
+from eval.metrics import mean_over, wilson_interval
 from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
 from magnet_tf import NotCalibratedError, datasets, files, variants, zoo
 from magnet_tf.arrays import in_batches
 from magnet_tf.magnet import check_logits
+from magnet_tf.outcomes import Accuracies, Outcome
 from train import loop
 
 CHUNK = 64  # images that are attacked, and saved, together
@@ -228,15 +229,15 @@ class Evaluation:
         }
         if not (saved := self.store.load(key, settings)):
             magnet = defence.magnet()
-            verdict = magnet.judge(images)
+            outcome = Outcome.of(magnet, images, labels)
             saved = {
-                "right": self._right(images, labels),
-                "right_healed": verdict.logits.argmax(axis=1) == labels,
-                "passed": verdict.passed,
+                "right": outcome.right,
+                "right_healed": outcome.right_healed,
+                "passed": outcome.passed,
                 "thresholds": np.array(
                     [magnet.thresholds[d] for d in defence.detectors]
                 ),
-                "marks": np.array([verdict.marks[d] for d in defence.detectors]),
+                "marks": np.array([outcome.marks[d] for d in defence.detectors]),
             }
             self.store.save(key, settings, saved)
         return saved
@@ -280,9 +281,9 @@ def _by_detector(defence: Defence, values: Sequence) -> dict:
 
 
 def _accuracies(verdict: dict, attacked: bool) -> Accuracies:
-    return accuracies(
-        verdict["right"], verdict["right_healed"], verdict["passed"], attacked
-    )
+    return Outcome(
+        verdict["right"], verdict["right_healed"], verdict["passed"], {}
+    ).accuracies(attacked)
 
 
 def _join(parts: list[dict]) -> dict[str, AttackResult]:

@@ -11,9 +11,8 @@ import numpy as np
 from absl import app, flags, logging
 
 from eval import figures
-from eval.metrics import Accuracies, accuracies
-from magnet_tf import MagNet, Verdict, datasets, files, legacy, variants
-from magnet_tf.arrays import in_batches
+from magnet_tf import MagNet, datasets, files, legacy, variants
+from magnet_tf.outcomes import Outcome
 
 ATTACK = "example_carlini_"
 # The first test labels in the order of the files that MNIST is published in.
@@ -104,25 +103,16 @@ def in_order(dataset: datasets.Dataset, examples: np.ndarray, index: np.ndarray)
     return datasets.Split(training[order], labels[order]), test
 
 
-def judge(
-    magnet: MagNet, images: np.ndarray, labels: np.ndarray, attacked: bool
-) -> tuple[Verdict, Accuracies]:
-    """MagNet's verdict of images, and its four accuracies."""
-    verdict = magnet.judge(images)
-    right = in_batches(magnet.classifier, images).argmax(axis=1) == labels
-    right_healed = verdict.logits.argmax(axis=1) == labels
-    return verdict, accuracies(right, right_healed, verdict.passed, attacked)
-
-
-def line(title: str, magnet: MagNet, verdict: Verdict, result: Accuracies) -> str:
+def line(title: str, magnet: MagNet, outcome: Outcome, attacked: bool) -> str:
     """One line of what the original prints: how many pass, and the four accuracies."""
+    result = outcome.accuracies(attacked)
     passing = [
-        f"{name} {np.sum(verdict.marks[name] < threshold)}"
+        f"{name} {np.sum(outcome.marks[name] < threshold)}"
         for name, threshold in magnet.thresholds.items()
     ]
     return (
-        f"{title}: pass {', '.join(passing)}, all {verdict.passed.sum()} of "
-        f"{len(verdict.passed)}; accuracy: no defence {result.none:.2%}, detectors "
+        f"{title}: pass {', '.join(passing)}, all {outcome.passed.sum()} of "
+        f"{len(outcome.passed)}; accuracy: no defence {result.none:.2%}, detectors "
         f"{result.detector:.2%}, reformer {result.reformer:.2%}, both {result.both:.2%}"
     )
 
@@ -151,12 +141,13 @@ def run(data_dir: Path, output_dir: Path) -> list[dict]:
         "thresholds: "
         + ", ".join(f"{name} {value:.6g}" for name, value in magnet.thresholds.items())
     )
-    verdict, result = judge(magnet, test.images, test.labels, attacked=False)
-    print(line("clean test images", magnet, verdict, result))
+    clean = Outcome.of(magnet, test.images, test.labels)
+    print(line("clean test images", magnet, clean, attacked=False))
     points = []
     for confidence, examples in attacks.items():
-        verdict, result = judge(magnet, examples, test.labels[index], attacked=True)
-        print(line(f"C&W at confidence {confidence:g}", magnet, verdict, result))
+        outcome = Outcome.of(magnet, examples, test.labels[index])
+        print(line(f"C&W at confidence {confidence:g}", magnet, outcome, attacked=True))
+        result = outcome.accuracies(attacked=True)
         points.append(
             {
                 "dataset": "mnist",

@@ -1,47 +1,10 @@
-"""Accuracies by hand, and intervals against SciPy."""
+"""Intervals against SciPy, and means."""
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from eval.metrics import accuracies, mean_over, wilson_interval
-
-# ten inputs: the classifier is right; is right of the healed image; detectors pass it
-TRUTH = np.array(
-    [
-        [1, 1, 1],
-        [1, 1, 1],
-        [1, 0, 1],
-        [1, 1, 0],
-        [0, 1, 1],
-        [0, 1, 1],
-        [0, 0, 1],
-        [0, 0, 1],
-        [0, 0, 0],
-        [0, 0, 0],
-    ],
-    dtype=bool,
-)
-
-
-def test_accuracies_of_clean_images():
-    """A clean image that is rejected is handled wrongly."""
-    result = accuracies(*TRUTH.T, attacked=False)
-    assert result == pytest.approx((0.4, 0.3, 0.5, 0.4))
-    assert result._fields == ("none", "detector", "reformer", "both")
-
-
-def test_accuracies_under_attack():
-    """An example that is rejected is handled rightly, whatever it is taken for."""
-    assert accuracies(*TRUTH.T, attacked=True) == pytest.approx((0.4, 0.6, 0.5, 0.7))
-
-
-@pytest.mark.parametrize(
-    ("attacked", "expected"), [(False, (1, 0, 1, 0)), (True, (1, 1, 1, 1))]
-)
-def test_where_everything_is_rejected(attacked, expected):
-    yes, no = np.ones(5, bool), np.zeros(5, bool)
-    assert accuracies(yes, yes, no, attacked) == expected
+from eval.metrics import mean_over, wilson_interval
 
 
 @pytest.mark.parametrize(
