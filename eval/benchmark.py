@@ -56,14 +56,14 @@ class Bench:
         repeats: int,
     ):
         from magnet_tf import datasets, zoo
-        from magnet_tf.arrays import in_batches
+        from magnet_tf.arrays import predicted
 
         self.dataset, self.num_examples, self.repeats = dataset, num_examples, repeats
         self.confidences, self.beta = confidences, beta
         self.max_iterations = max_iterations
         self.classifier = zoo.load(dataset, "D").classifier
         test = datasets.load(dataset).test
-        right = in_batches(self.classifier, test.images).argmax(axis=1) == test.labels
+        right = predicted(self.classifier, test.images).argmax(axis=1) == test.labels
         chosen = np.random.default_rng(0).permutation(np.flatnonzero(right))
         self.x, self.labels = test.images[chosen], test.labels[chosen].astype(np.int64)
 

@@ -23,7 +23,7 @@ from eval.models import Models
 from eval.presets import PRESETS
 from eval.store import Store, StoreError
 from magnet_tf import NotCalibratedError, datasets, files, variants, zoo
-from magnet_tf.arrays import in_batches
+from magnet_tf.arrays import predicted
 from magnet_tf.magnet import check_logits
 from magnet_tf.outcomes import Accuracies, Outcome
 from train import loop
@@ -81,7 +81,7 @@ class Evaluation:
         return saved["order"][:num_examples]
 
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return in_batches(self.classifier, images).argmax(axis=1) == labels
+        return predicted(self.classifier, images).argmax(axis=1) == labels
 
     def craft(self) -> dict[Run, dict[str, AttackResult]]:
         """Each run's adversarial examples by rule; crafts what is not in the store."""
@@ -435,7 +435,7 @@ def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
             f"the classifier takes images of shape {shape[1:]}, the dataset's have "
             f"{images.shape[1:]}."
         )
-    logits = keras.ops.convert_to_numpy(classifier(images))
+    logits = predicted(classifier, images)
     check_logits(logits)
     if logits.shape[1] != dataset.num_classes:
         raise ValueError(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from magnet_tf import once
+
 BATCH_SIZE = 256
 
 
@@ -60,6 +62,22 @@ def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE):
             keras.tree.map_structure(keras.ops.convert_to_numpy, function(batch))
         )
     return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)
+
+
+def predicted(
+    model: keras.Model, x: np.ndarray, batch_size: int = BATCH_SIZE
+) -> np.ndarray:
+    """What a model gives for images: like `model.predict`, a batch of tensors at a time.
+
+    Args:
+        model: Keras model with one output; asked in inference mode.
+        x: array [N, H, W, C].
+        batch_size: how many images go through the model at a time.
+
+    Returns:
+        float32 array [N, ...], such as logits [N, K] or images [N, H, W, C].
+    """
+    return in_batches(functools.partial(once.applied, model), x, batch_size)
 
 
 def takes_arrays(method: Callable) -> Callable:

@@ -17,9 +17,8 @@ import keras
 import numpy as np
 from keras.regularizers import L1L2
 
-from magnet_tf.regularizers import BatchL1L2
-
 from magnet_tf.errors import UserError
+from magnet_tf.regularizers import BatchL1L2
 
 # What a layer of each class takes from its configuration, beside its name and `trainable`.
 # Initializers and constraints matter to training alone and are left out.

@@ -143,7 +143,8 @@ class MagNet(keras.Model):
         shape = getattr(self.classifier, "input_shape", None)
         return shape[1:] if isinstance(shape, tuple) else None
 
-    def call(self, x):
+    def call(self, x, training=False):
+        # Keras hands this default on to parts that do not say training=False themselves
         with once.shared():
             logits = once.applied(self.classifier, self.reformer.heal(x))
             marks = {name: part.mark(x) for name, part in self.detectors.items()}

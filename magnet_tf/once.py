@@ -40,8 +40,13 @@ def _once(function: Callable) -> Callable:
 
 @_once
 def applied(model: Callable, x):
-    """model(x) as in inference: a batch of tensors to what the model gives."""
-    return model(x, training=False)
+    """model(x) in inference mode: a batch of tensors to a float32 tensor.
+
+    Without `training=False` Keras 3 runs preprocessing layers such as `Resizing` in training
+    mode, which the layers after them then take over. A model that computes in bfloat16 or
+    float16 is asked as it is; what it gives is float32 from there on.
+    """
+    return ops.cast(model(x, training=False), "float32")
 
 
 @_once

@@ -9,7 +9,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from magnet_tf import autoencoders, datasets, variants
-from magnet_tf.arrays import in_batches
+from magnet_tf.arrays import predicted
 from train import loop, recipes
 
 LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
@@ -64,7 +64,7 @@ def reconstruction_error(
     model: keras.Model, images: np.ndarray, sigma: float, seed: int
 ) -> dict[str, float]:
     """What a card says of an autoencoder: its errors on noisy validation images."""
-    error = np.abs(in_batches(model, add_noise(images, sigma, seed)) - images)
+    error = np.abs(predicted(model, add_noise(images, sigma, seed)) - images)
     return {
         "validation_mse": float(np.mean(error**2)),
         "validation_mae": float(np.mean(error)),

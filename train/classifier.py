@@ -8,7 +8,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from magnet_tf import classifiers, datasets, files
-from magnet_tf.arrays import in_batches
+from magnet_tf.arrays import predicted
 from train import loop, recipes
 
 
@@ -67,7 +67,7 @@ def train_classifier(
 
 def accuracy(model: keras.Model, split: datasets.Split) -> float:
     """The share of images that a model classifies correctly."""
-    logits = in_batches(model, split.images)
+    logits = predicted(model, split.images)
     return float(np.mean(logits.argmax(axis=1) == split.labels))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from magnet_tf import datasets, files, variants, zoo
-from magnet_tf.arrays import in_batches
+from magnet_tf.arrays import predicted
 from train import loop
 
 
@@ -35,7 +35,7 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
     if classifier is None:
         raise ValueError(f"{source} holds no finished classifier.keras.")
     labels = dataset.test.labels
-    logits = in_batches(classifier, dataset.test.images)
+    logits = predicted(classifier, dataset.test.images)
     accuracy = float(np.mean(logits.argmax(axis=1) == labels))
     done = []
     for variant, spec in variants.VARIANTS[name].items():
