@@ -1,17 +1,11 @@
 """A user's own saved models, loaded in Keras's safe mode and made fit to be attacked."""
 
-import re
-import zipfile
 from pathlib import Path
 
 import keras
 
-from magnet_tf.errors import UserError
+from magnet_tf.keras_files import SavedModelError, load_model
 from magnet_tf.magnet import MagNet
-
-
-class SavedModelError(UserError, ValueError):
-    """A saved model cannot be used; the message says why and what to do."""
 
 
 def load_classifier(path: str | Path) -> tuple[keras.Model, bool]:
@@ -55,38 +49,6 @@ def load_defence(path: str | Path) -> MagNet:
     return model
 
 
-def load_model(path: str | Path) -> keras.Model:
-    """A model from a `.keras` file; no code that the file holds is ever run.
-
-    Raises:
-        SavedModelError: there is no such file, it is no `.keras` file, it holds a Lambda
-            layer, or a class in it is not known.
-    """
-    path = Path(path)
-    if not zipfile.is_zipfile(path):
-        problem = "is not a .keras file" if path.exists() else "does not exist"
-        raise SavedModelError(f"{path} {problem}; save a model with model.save(path).")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        text = str(error)
-        if "Lambda" in text:
-            raise SavedModelError(
-                f"{path} holds a Lambda layer, whose Python code loading would run; replace "
-                "it by a built-in layer or by a registered layer class of your own, and "
-                "save the model again."
-            ) from error
-        if unknown := re.search(r"Could not locate class '([^']+)'", text):
-            raise SavedModelError(
-                f"{path} holds a class {unknown[1]!r} that is not known here; register it "
-                "with keras.saving.register_keras_serializable and import its module "
-                "first."
-            ) from error
-        raise SavedModelError(
-            f"{path} cannot be loaded as a Keras model: {text.strip().splitlines()[0]}"
-        ) from error
-
-
 def without_softmax(model: keras.Model) -> keras.Model:
     """The model without the softmax that its last layer is or ends in.
 
@@ -99,19 +61,22 @@ def without_softmax(model: keras.Model) -> keras.Model:
     """
     if not getattr(model, "outputs", None):
         return model
-    last = model.outputs[0]._keras_history.operation
-    if isinstance(last, keras.layers.Softmax) or (
+    history = model.outputs[0]._keras_history
+    last = history.operation
+    # of this call: a nested model's own `input` is another tensor, where its graph begins
+    call = last._inbound_nodes[history.node_index]
+    if type(last).__name__ == "Softmax" or (  # the layer, or the function in a graph
         isinstance(last, keras.layers.Activation) and _is_softmax(last)
     ):
-        logits = last.input
+        logits = call.input_tensors[0]
     elif isinstance(last, keras.Model):
         inner = without_softmax(last)
         if inner is last:
             return model
-        logits = inner(last.input)
+        logits = inner(*call.arguments.args, **call.arguments.kwargs)
     elif _is_softmax(last):
         linear = type(last).from_config({**last.get_config(), "activation": "linear"})
-        logits = linear(last.input)
+        logits = linear(call.input_tensors[0])
         linear.set_weights(last.get_weights())
     else:
         return model

@@ -1,11 +1,15 @@
 """A user's saved models: loaded safely, softmax taken off, or refused in one sentence."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from magnet_tf import IdentityReformer, MagNet, NotCalibratedError, saved
+from magnet_tf.arrays import predicted
 
 SHAPE = (12, 12, 3)
 IMAGES = np.random.default_rng(0).random((5, *SHAPE), dtype=np.float32)
@@ -35,6 +39,36 @@ def functional_with_a_nested_model():
     return keras.Model(inputs, ends_in_activation()(inputs))
 
 
+def ends_in_a_function():
+    inputs = layers.Input(SHAPE)
+    logits = layers.Dense(4)(layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.ops.softmax(logits))
+
+
+def branched():
+    """As `keras.applications` builds its models, with their top."""
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Rescaling(2.0)(inputs)
+    x = layers.Add()([layers.Conv2D(2, 3)(x), layers.Conv2D(2, 3)(x)])
+    x = layers.GlobalAveragePooling2D()(layers.BatchNormalization()(x))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+
+
+def functional_model_in_a_sequential_one():
+    return keras.Sequential([layers.Input(SHAPE), layers.Resizing(16, 16), branched()])
+
+
+def functional_model_in_a_functional_one():
+    inputs = layers.Input(SHAPE)
+    resized = layers.Resizing(16, 16)(inputs)
+    return keras.Model(inputs, branched()(resized, training=False))
+
+
+def a_model_in_a_model_in_a_model():
+    inputs = layers.Input(SHAPE)
+    return keras.Model(inputs, functional_model_in_a_sequential_one()(inputs))
+
+
 def application_with_its_preprocessing():
     backbone = keras.applications.MobileNetV2(
         (32, 32, 3), alpha=0.35, weights=None, include_top=False, pooling="avg"
@@ -56,7 +90,11 @@ def application_with_its_preprocessing():
         ends_in_dense,
         ends_in_activation,
         ends_in_softmax_layer,
+        ends_in_a_function,
         functional_with_a_nested_model,
+        functional_model_in_a_sequential_one,
+        functional_model_in_a_functional_one,
+        a_model_in_a_model_in_a_model,
         application_with_its_preprocessing,
     ],
 )
@@ -65,11 +103,11 @@ def test_softmax_is_taken_off(build, tmp_path):
     model.save(tmp_path / "m.keras")
     logits, unwrapped = saved.load_classifier(tmp_path / "m.keras")
     assert unwrapped
-    logits = np.asarray(logits(IMAGES))
+    logits = predicted(logits, IMAGES)
     assert abs(logits.sum(axis=1) - 1).max() > 1e-3
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(probabilities, model(IMAGES), atol=1e-6)
+    np.testing.assert_allclose(probabilities, predicted(model, IMAGES), atol=1e-6)
 
 
 def test_logits_stay(tmp_path):
@@ -84,6 +122,42 @@ def test_without_softmax_leaves_the_model_as_it_is():
     model = ends_in_dense()
     saved.without_softmax(model)
     np.testing.assert_allclose(np.sum(model(IMAGES), axis=1), 1, atol=1e-6)
+
+
+def test_the_softmax_of_an_efficient_net_is_taken_off():
+    net = keras.applications.EfficientNetB0(
+        weights=None, classes=4, input_shape=(32, 32, 3)
+    )
+    images = np.random.default_rng(1).random((2, 32, 32, 3), dtype=np.float32)
+    inputs = layers.Input((32, 32, 3))
+    model = keras.Model(inputs, net(inputs))
+    logits = keras.ops.softmax(predicted(saved.without_softmax(model), images))
+    np.testing.assert_allclose(logits, predicted(model, images), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    """Ends in a softmax that cannot be seen from outside."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(4, activation="softmax")
+
+    def call(self, x):
+        return self.dense(keras.ops.reshape(x, (-1, 12 * 12 * 3)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "float16", "bfloat16"])
+def test_the_softmax_of_a_subclassed_model_is_refused(policy, tmp_path):
+    model = Subclassed(dtype=policy)
+    predicted(model, IMAGES)
+    model.save(tmp_path / "m.keras")
+    model, unwrapped = saved.load_classifier(tmp_path / "m.keras")
+    assert not unwrapped
+    with pytest.raises(
+        ValueError, match="probabilities.* of your own return what comes"
+    ):
+        MagNet(model, IdentityReformer(), {}).calibrate(IMAGES, {})
 
 
 def test_two_outputs_are_refused(tmp_path):
@@ -111,6 +185,42 @@ def test_an_unknown_class_is_named(tmp_path):
     keras.Sequential([layers.Input(SHAPE), Nameless()]).save(tmp_path / "m.keras")
     with pytest.raises(saved.SavedModelError, match="'Nameless'.*register"):
         saved.load_classifier(tmp_path / "m.keras")
+
+
+def test_keras_reason_is_given_whole(tmp_path):
+    """Without the configurations in it, and without the advice to turn safe mode off."""
+    path = tmp_path / "m.keras"
+    keras.Sequential(
+        [layers.Input(SHAPE), layers.Flatten(), layers.Activation("relu")]
+    ).save(path)
+
+    def refusal(edit) -> str:
+        with zipfile.ZipFile(path) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+        config = json.loads(members["config.json"])
+        edit(config["config"]["layers"])
+        members["config.json"] = json.dumps(config)
+        with zipfile.ZipFile(tmp_path / "n.keras", "w") as file:
+            for name, content in members.items():
+                file.writestr(name, content)
+        with pytest.raises(saved.SavedModelError) as raised:
+            saved.load_model(tmp_path / "n.keras")
+        message = str(raised.value)
+        assert message.startswith(f"{tmp_path / 'n.keras'} ") and "\n" not in message
+        assert "safe_mode" not in message and "unsafe" not in message
+        return message
+
+    message = refusal(lambda parts: parts[1]["config"].update(never="known"))
+    assert "could not be deserialized properly" in message
+    assert (
+        "Unrecognized keyword arguments passed to Flatten: {'never': 'known'}"
+        in message
+    )
+    assert "config={" not in message
+
+    function = {"class_name": "__lambda__", "config": {"value": ["", None, None]}}
+    message = refusal(lambda parts: parts[2]["config"].update(activation=function))
+    assert "another lambda" in message
 
 
 def test_what_is_no_model_is_named(tmp_path):
