@@ -1,20 +1,86 @@
 """Files that are either whole or not there."""
 
+import contextlib
+import errno
 import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from magnet_tf.errors import UserError
+
+# As the operating system says it, and libraries in an error of their own.
+FULL = [
+    os.strerror(getattr(errno, name))
+    for name in ("ENOSPC", "EDQUOT", "EFBIG")
+    if hasattr(errno, name)
+]
+
+
+class WriteError(UserError, OSError):
+    """A file could not be written; the message says where and why."""
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
     """Writes a file under a temporary name first, which is then changed.
 
     The temporary name keeps the suffixes, by which Keras and NumPy know the format.
+
+    Args:
+        path: of the finished file; as it was before where writing fails.
+        save: writes a file at the path that it is given.
+
+    Raises:
+        WriteError: the disk is full, or the place cannot be written to.
     """
+    with temporary_name(path) as temporary:
+        save(temporary)
+        os.replace(temporary, path)
+
+
+def write_folder(path: Path, save: Callable[[Path], object]) -> None:
+    """Writes a folder under a temporary name first, whose files then move to their place.
+
+    Args:
+        path: of the finished folder; what else it holds stays.
+        save: writes a folder at the path that it is given.
+
+    Raises:
+        WriteError: the disk is full, or the place cannot be written to.
+    """
+    with temporary_name(path) as temporary:
+        save(temporary)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                target = path / file.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)
+
+
+@contextlib.contextmanager
+def temporary_name(path: Path) -> Iterator[Path]:
+    """A name beside a path; what is still there in the end, or on failure, is removed."""
     temporary = path.with_name(f"partial-{path.name}")
-    save(temporary)
-    os.replace(temporary, path)
+    try:
+        yield temporary
+    except WriteError:
+        raise
+    except Exception as error:
+        problem = next((full for full in FULL if full in str(error)), None)
+        if not problem and not isinstance(error, OSError):
+            raise
+        problem = problem or getattr(error, "strerror", None) or error
+        raise WriteError(
+            f"{path} could not be written ({problem}); make room there, or choose another "
+            "place. What was there before is unchanged."
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,16 +1,19 @@
 """MagNet: a classifier, a reformer, detectors and their thresholds as one Keras model."""
 
+import os
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from magnet_tf import once, sharing
+from magnet_tf import files, once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
 from magnet_tf.errors import UserError
+from magnet_tf.keras_files import SavedModelError, refusal
 
 
 class NotCalibratedError(UserError, RuntimeError):
@@ -153,7 +156,40 @@ class MagNet(keras.Model):
             passed = ops.logical_and(passed, mark < self._thresholds[index])
         return {"logits": logits, "passed": passed, "marks": marks}
 
-    def export(self, filepath: str) -> None:
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True) -> None:
+        """Writes a `.keras` file, whole or not at all, and makes sure that it loads.
+
+        Args:
+            filepath: of the file, ending in `.keras`.
+            overwrite: whether a file of that name is replaced.
+
+        Raises:
+            FileExistsError: there is such a file, and it is not to be replaced.
+            SavedModelError: what is written could not be loaded again, such as a detector
+                of your own whose configuration leaves its model out.
+            WriteError: the disk is full, or the place cannot be written to.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras":
+            raise SavedModelError(f"{path}: a MagNet is saved as a .keras file.")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} is there already; choose another name.")
+        files.write(path, self._save_and_load)
+
+    def _save_and_load(self, path: Path) -> None:
+        try:
+            super().save(path)
+            keras.saving.load_model(path, compile=False, safe_mode=True)
+        except OSError:
+            raise
+        except Exception as error:
+            raise SavedModelError(
+                f"this MagNet was not saved: its file {refusal(error)} A detector or "
+                "reformer of your own keeps a model as an attribute of the name that its "
+                "__init__ argument and the key in its get_config have."
+            ) from error
+
+    def export(self, filepath: str | os.PathLike) -> None:
         """Writes a TensorFlow SavedModel that is served without this package.
 
         Its signature takes `images`, float32 [N, H, W, C] in [0, 1], and gives `logits`
@@ -164,6 +200,7 @@ class MagNet(keras.Model):
 
         Raises:
             NotCalibratedError: there are no thresholds yet.
+            WriteError: the disk is full, or the place cannot be written to.
         """
         _ = self.thresholds
 
@@ -180,7 +217,9 @@ class MagNet(keras.Model):
             name="images",
         )
         archive.add_endpoint("serve", serve, input_signature=[images])
-        archive.write_out(str(filepath), verbose=False)
+        files.write_folder(
+            Path(filepath), lambda folder: archive.write_out(str(folder), verbose=False)
+        )
 
     def get_config(self) -> dict:
         parts = [self.classifier, self.reformer, *self.detectors.values()]
@@ -226,8 +265,10 @@ def check_logits(logits: np.ndarray) -> None:
             f"the classifier must return finite logits [N, K], got shape {logits.shape}"
             + ("." if np.isfinite(logits).all() else " with NaN or infinite values.")
         )
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
+    # rounded to bfloat16, probabilities add up to 1 within 2^-8
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=4e-3):
         raise ValueError(
-            "the classifier returns probabilities; MagNet needs logits: "
-            "remove the softmax from its last layer."
+            "the classifier returns probabilities; MagNet needs logits: remove the softmax "
+            "from its last layer, or let a model class of your own return what comes "
+            "before it."
         )

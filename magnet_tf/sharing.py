@@ -5,7 +5,7 @@ loses that identity for models nested in other objects' configurations, and woul
 copies without their weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -42,19 +42,44 @@ def serialize(parts: Sequence) -> dict:
 
 
 def deserialize(config: dict) -> list:
-    """The objects of a configuration by `serialize`, sharing models as they did."""
+    """The objects of a configuration by `serialize`, sharing models as they did.
+
+    A part's `from_config` may take the models as they are, or deserialize them as those of
+    Keras's own layers do.
+    """
     models = [
         keras.saving.deserialize_keras_object(model) for model in config["models"]
     ]
 
-    def resolve(value):
+    def resolved(value, give: Callable[[int], object]):
         is_reference = isinstance(value, dict) and REFERENCE in value
-        return models[value[REFERENCE]] if is_reference else value
+        return give(value[REFERENCE]) if is_reference else value
+
+    def part_with(part: dict, give: Callable[[int], object]):
+        arguments = {
+            key: resolved(value, give) for key, value in part["config"].items()
+        }
+        return keras.saving.deserialize_keras_object({**part, "config": arguments})
+
+    class Shared:
+        """What stands for a model where a part's `from_config` deserializes it itself."""
+
+        @staticmethod
+        def from_config(config: dict) -> keras.Model:
+            return models[config["index"]]
+
+    def serialized(index: int) -> dict:
+        return {"module": None, "class_name": REFERENCE, "config": {"index": index}}
 
     def make(part: dict):
         if REFERENCE in part:
-            return resolve(part)
-        arguments = {name: resolve(value) for name, value in part["config"].items()}
-        return keras.saving.deserialize_keras_object({**part, "config": arguments})
+            return resolved(part, models.__getitem__)
+        try:
+            return part_with(part, models.__getitem__)
+        except TypeError as error:
+            if "Could not parse config" not in str(error):
+                raise
+            with keras.saving.custom_object_scope({REFERENCE: Shared}):
+                return part_with(part, serialized)
 
     return [make(part) for part in config["parts"]]

@@ -1,5 +1,6 @@
 """MagNet's thresholds and verdicts against hand-made marks and formulas in NumPy."""
 
+import contextlib
 import warnings
 
 import keras
@@ -393,3 +394,54 @@ def test_a_magnet_without_detectors_is_saved(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "healing.keras")
     assert_same_verdict(loaded.judge(images(5)), magnet.judge(images(5)))
     assert isinstance(loaded.reformer, IdentityReformer)
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file grows beyond 1 KiB."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limited():
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**10, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(MagNet.save, "d.keras"), (MagNet.export, "exported")]
+)
+def test_a_full_disk_leaves_what_was_there(saved, tmp_path, full_disk, write, name):
+    write(saved[0], tmp_path / name)
+    before = {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
+    for path in (tmp_path / name, tmp_path / f"another_{name}"):
+        with (
+            full_disk(),
+            pytest.raises(OSError, match="not be written.*make room") as e,
+        ):
+            write(saved[0], path)
+        assert str(e.value).startswith(f"{path} ") and "\n" not in str(e.value)
+    assert {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")} == before
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(saved, tmp_path):
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported/notes.txt").write_text("mine")
+    saved[0].export(tmp_path / "exported")
+    first = (tmp_path / "exported/saved_model.pb").stat().st_ino
+    saved[0].export(str(tmp_path / "exported"))
+    assert (tmp_path / "exported/saved_model.pb").stat().st_ino != first
+    assert (tmp_path / "exported/notes.txt").read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["exported"]
+
+
+def test_a_magnet_is_a_keras_file(saved, tmp_path):
+    with pytest.raises(ValueError, match=r"m\.h5: a MagNet is saved as a \.keras file"):
+        saved[0].save(tmp_path / "m.h5")
+    with pytest.raises(FileExistsError, match="is there already"):
+        saved[0].save(saved[1], overwrite=False)
