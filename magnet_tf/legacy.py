@@ -6,6 +6,7 @@ unpickled into stand-ins that accept plain arrays of numbers.
 """
 
 import contextlib
+import io
 import json
 import os
 import pickle
@@ -250,7 +251,7 @@ def load_attack_data(path: str | os.PathLike) -> np.ndarray:
             raise LegacyError("there is no such file.")
         with open(path, "rb") as file:
             try:
-                data = _ArrayUnpickler(file, encoding="latin1").load()
+                data = _ArrayUnpickler(_Bytes(file.read()), encoding="latin1").load()
             except LegacyError:
                 raise
             except Exception as error:
@@ -326,7 +327,8 @@ STAND_INS = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+# In Python: the unpickler in C takes gigabytes and minutes for a damaged memo index.
+class _ArrayUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) not in STAND_INS:
             raise LegacyError(
@@ -334,6 +336,22 @@ class _ArrayUnpickler(pickle.Unpickler):
                 "nothing else. Nothing of it was run."
             )
         return STAND_INS[module, name]
+
+
+class _Bytes(io.BytesIO):
+    """A file in memory that ends in an error, and never believes a length."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if size is not None and len(data) < size:
+            raise EOFError("it ends too early")
+        return data
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n"):
+            raise EOFError("it ends too early")
+        return line
 
 
 @contextlib.contextmanager

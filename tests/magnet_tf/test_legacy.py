@@ -692,6 +692,14 @@ def test_data_of_another_size(tmp_path):
     assert_pickle_refused(tmp_path, content, "reshape")
 
 
+def test_a_huge_memo_index_takes_no_memory(tmp_path):
+    """The unpickler in C took minutes for what one flipped bit makes of a MEMOIZE."""
+    content = pickle.dumps(np.zeros(3), 5).replace(b"\x94", b"r\xff\xff\xff\x7f", 1)
+    path = tmp_path / "file.pkl"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(legacy.load_attack_data(path), np.zeros(3))
+
+
 @pytest.mark.parametrize("content", [b"no pickle", b"\x89HDF\r\n\x1a\n", b"\x00" * 100])
 def test_not_a_pickle(tmp_path, content):
     assert_pickle_refused(tmp_path, content, "no pickled array")
