@@ -6,7 +6,10 @@ from pathlib import Path
 
 import keras
 
+from magnet_tf import hdf5
 from magnet_tf.errors import UserError
+
+WEIGHTS = "model.weights.h5"
 
 
 class SavedModelError(UserError, ValueError):
@@ -21,12 +24,21 @@ def load_model(path: str | Path) -> keras.Model:
 
     Raises:
         SavedModelError: there is no such file, it is no `.keras` file, it holds a Lambda
-            layer, a class in it is not known, or Keras refuses it for another reason.
+            layer, a class in it is not known, its weights are damaged, or Keras refuses it
+            for another reason.
     """
     path = Path(path)
     if not zipfile.is_zipfile(path):
         problem = "is not a .keras file" if path.exists() else "does not exist"
         raise SavedModelError(f"{path} {problem}; save a model with model.save(path).")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if WEIGHTS in archive.namelist():
+                hdf5.check(archive.read(WEIGHTS))
+    except (hdf5.HDF5Error, zipfile.BadZipFile) as error:
+        raise SavedModelError(
+            f"{path} is a .keras file whose weights cannot be read: {error}."
+        ) from error
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -12,12 +12,13 @@ import os
 import pickle
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 from keras.regularizers import L1L2
 
+from magnet_tf import hdf5
 from magnet_tf.errors import UserError
 from magnet_tf.regularizers import BatchL1L2
 
@@ -85,31 +86,34 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     with _naming(path):
         if not os.path.isfile(path):
             raise LegacyError("there is no such file.")
-        if not h5py.is_hdf5(path):
+        file = _contents(path)
+        model_config = file.attributes["/"].get("model_config")
+        if model_config is None:
             raise LegacyError(
-                "this is not an HDF5 file, the form in which Keras 2 saved models."
+                "this HDF5 file has no model_config, so it is not a whole model as "
+                "`model.save` wrote it (`save_weights` wrote weights alone)."
             )
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:
+        model = _build(json.loads(model_config))
+        if "model_weights" not in file.attributes:
             raise LegacyError(
-                f"this HDF5 file is damaged or cut short ({error})."
-            ) from error
-        with file:
-            if "model_config" not in file.attrs:
-                raise LegacyError(
-                    "this HDF5 file has no model_config, so it is not a whole model as "
-                    "`model.save` wrote it (`save_weights` wrote weights alone)."
-                )
-            model = _build(json.loads(file.attrs["model_config"]))
-            if "model_weights" not in file:
-                raise LegacyError(
-                    "this HDF5 file describes a model but has no model_weights."
-                )
-            for layer in model.layers:
-                if layer.weights:
-                    layer.set_weights(_read_weights(file["model_weights"], layer))
+                "this HDF5 file describes a model but has no model_weights."
+            )
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(_read_weights(file, layer))
     return model
+
+
+def _contents(path: str | os.PathLike) -> hdf5.Contents:
+    file_bytes = Path(path).read_bytes()
+    if not file_bytes.startswith(hdf5.SIGNATURE):
+        raise LegacyError(
+            "this is not an HDF5 file, the form in which Keras 2 saved models."
+        )
+    try:
+        return hdf5.read(file_bytes)
+    except hdf5.HDF5Error as error:
+        raise LegacyError(f"this HDF5 file cannot be read: {error}.") from error
 
 
 def _build(spec: dict) -> keras.Model:
@@ -207,23 +211,22 @@ def _regularizer(spec: dict | None, name: str, make: type[L1L2]) -> L1L2 | None:
     return make(l1, l2)
 
 
-def _read_weights(weights: h5py.Group, layer: keras.layers.Layer) -> list[np.ndarray]:
+def _read_weights(file: hdf5.Contents, layer: keras.layers.Layer) -> list[np.ndarray]:
     """A layer's arrays in its own order, which is that of `weight_names` in the file."""
     expected = [tuple(weight.shape) for weight in layer.weights]
-    try:
-        group = weights[layer.name]
-        names = [
-            n.decode() if isinstance(n, bytes) else n
-            for n in group.attrs["weight_names"]
-        ]
-        datasets = [group[name] for name in names]
-        shapes = [dataset.shape for dataset in datasets]
-        arrays = [dataset[()] for dataset in datasets] if shapes == expected else None
-    except (KeyError, OSError) as error:
+    group = f"model_weights/{layer.name}"
+    names = file.attributes.get(group, {}).get("weight_names")
+    missing = "its list of weights" if names is None else None
+    for name in names or ():
+        if f"{group}/{name}" not in file.arrays:
+            missing = missing or file.problems.get(f"{group}/{name}", repr(name))
+    if missing:
         raise LegacyError(
-            f"the weights of layer {layer.name!r} are missing or cut short ({error})."
-        ) from error
-    if arrays is None:
+            f"the weights of layer {layer.name!r} are missing or cut short ({missing})."
+        )
+    arrays = [file.arrays[f"{group}/{name}"] for name in names]
+    shapes = [array.shape for array in arrays]
+    if shapes != expected:
         raise LegacyError(
             f"the weights of layer {layer.name!r} have the shapes {shapes}, where its "
             f"configuration asks for {expected}."
