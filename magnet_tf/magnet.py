@@ -1,5 +1,6 @@
 """MagNet: a classifier, a reformer, detectors and their thresholds as one Keras model."""
 
+import numbers
 import os
 import warnings
 from collections.abc import Mapping
@@ -80,8 +81,32 @@ class MagNet(keras.Model):
         return dict(zip(self.detectors, thresholds.tolist()))
 
     def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
-        """Sets thresholds {detector: float} that an earlier calibration gave."""
-        self._thresholds.assign([thresholds[name] for name in self.detectors])
+        """Sets thresholds that an earlier calibration gave.
+
+        Args:
+            thresholds: {detector: threshold on its marks}, one for each detector; infinity
+                lets everything pass.
+
+        Raises:
+            ValueError: a detector is missing or unknown, or a threshold is no number.
+        """
+        for name in self.detectors:
+            if name not in thresholds:
+                raise ValueError(
+                    f"the threshold of {name!r} is missing; this MagNet's detectors are "
+                    f"{list(self.detectors)}."
+                )
+        for name, threshold in thresholds.items():
+            if name not in self.detectors:
+                raise ValueError(
+                    f"there is a threshold for {name!r}, which is not among this MagNet's "
+                    f"detectors {list(self.detectors)}."
+                )
+            if not isinstance(threshold, numbers.Real) or np.isnan(threshold):
+                raise ValueError(
+                    f"the threshold of {name!r} must be a number, got {threshold!r}."
+                )
+        self._thresholds.assign([float(thresholds[name]) for name in self.detectors])
 
     def calibrate(self, x_validation, drop_rates: Mapping[str, float]) -> None:
         """Sets each detector's threshold so that it drops a share of the validation images.

@@ -180,6 +180,24 @@ def test_drop_rates_lie_in_0_to_1(rate):
         magnet.calibrate(images(20), {"I": 0.1, "II": rate})
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"I": 0.1}, r"threshold of 'II' is missing; .*\['I', 'II'\]"),
+        ({"I": 0.1, "II": 0.2, "JSD": 1}, r"for 'JSD', which is not among .*'II'\]"),
+        ({"I": 0.1, "II": float("nan")}, "of 'II' must be a number, got nan"),
+        ({"I": "low", "II": 0.2}, "of 'I' must be a number, got 'low'"),
+        ({"I": None, "II": 0.2}, "of 'I' must be a number, got None"),
+    ],
+)
+def test_thresholds_are_a_number_for_each_detector(thresholds, message):
+    magnet = marking({"I": Brightness(), "II": Brightness()})
+    magnet.set_thresholds({"II": 0.5, "I": np.float32(0.25)})
+    with pytest.raises(ValueError, match=message):
+        magnet.set_thresholds(thresholds)
+    assert magnet.thresholds == {"I": 0.25, "II": 0.5}
+
+
 # Verdicts
 
 
