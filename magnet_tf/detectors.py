@@ -50,13 +50,16 @@ class ReconstructionDetector(keras.layers.Layer):
 class DivergenceDetector(keras.layers.Layer):
     """Marks an image by how much the classifier's opinion of its reconstruction differs.
 
-    Meng & Chen, section 4.1.2; `DBDetector` in the original.
+    Meng & Chen, section 4.1.2; `DBDetector` in the original, whose two reformers are here
+    `Reformer(autoencoder)` and `Reformer(prober)`.
 
     Args:
         autoencoder: Keras model from images [N, H, W, C] to images of the same shape; its
             output is clipped to [0, 1].
         classifier: Keras model from images to logits [N, K].
         temperature: T > 0, divides the logits before the softmax; 10 and 40 in the paper.
+        prober: a second autoencoder, with whose reconstruction the first one's is compared;
+            None compares it with the image itself, as the paper does.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class DivergenceDetector(keras.layers.Layer):
         autoencoder: keras.Model,
         classifier: keras.Model,
         temperature: float = 10.0,
+        prober: keras.Model | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,12 +76,14 @@ class DivergenceDetector(keras.layers.Layer):
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.temperature = temperature
+        self.prober = prober
 
     @takes_arrays
     def mark(self, x):
         """JSD(softmax(f(x)/T), softmax(f(AE(x))/T)) in nats: [N, H, W, C] in [0, 1] -> [N]."""
+        probed = x if self.prober is None else healed(self.prober, x)
         divergence = jensen_shannon(
-            applied(self.classifier, x),
+            applied(self.classifier, probed),
             applied(self.classifier, healed(self.autoencoder, x)),
             self.temperature,
         )
@@ -92,6 +98,7 @@ class DivergenceDetector(keras.layers.Layer):
             "autoencoder": keras.saving.serialize_keras_object(self.autoencoder),
             "classifier": keras.saving.serialize_keras_object(self.classifier),
             "temperature": self.temperature,
+            "prober": self.prober and keras.saving.serialize_keras_object(self.prober),
         }
 
     @classmethod

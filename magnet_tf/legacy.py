@@ -47,6 +47,8 @@ LAYERS = {
     "MaxPooling2D": _POOL,
     "UpSampling2D": ("size", "data_format", "interpolation"),
 }
+# A model is a layer, too: such a one is the only layer of a file of the original's packs.
+MODELS = ("Sequential", "Model", "Functional")
 # Those that mean the same in Keras 2 and 3; 'hard_sigmoid', for one, does not.
 ACTIVATIONS = (
     "linear",
@@ -68,11 +70,12 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     """Reads a whole model that Keras 2 saved as HDF5, under any file name.
 
     Takes `Sequential` models and functional ones that are a chain of layers, of the classes
-    in `LAYERS`, as Keras 2.0 and later wrote them. Compile information is ignored: the loss
+    in `LAYERS` or again such models, as Keras 2.0 and later wrote them. Compile information is ignored: the loss
     was often a function of the program that saved it.
 
     Args:
-        path: such as the original's `defensive_models/MNIST_I`.
+        path: such as the original's `defensive_models/MNIST_I`, or a file of a pack, such
+            as `defensive_models/PAE_MNIST_I_0`.
 
     Returns:
         A Keras 3 model with the file's weights, its layers named as they were, for batches
@@ -119,7 +122,7 @@ def _contents(path: str | os.PathLike) -> hdf5.Contents:
 def _build(spec: dict) -> keras.Model:
     """The model that a `model_config` describes, its weights not yet set."""
     kind, config = spec["class_name"], spec["config"]
-    if kind not in ("Sequential", "Model", "Functional"):
+    if kind not in MODELS:
         raise LegacyError(
             f"the model is a {kind!r}, neither Sequential nor functional."
         )
@@ -128,17 +131,23 @@ def _build(spec: dict) -> keras.Model:
     specs = config["layers"]
     # made before they are connected, so that a Lambda is reported wherever it stands
     layers = {
-        s["config"]["name"]: _layer(s) for s in specs if s["class_name"] != "InputLayer"
+        s["config"]["name"]: _build(s) if s["class_name"] in MODELS else _layer(s)
+        for s in specs
+        if s["class_name"] != "InputLayer"
     }
     if kind != "Sequential":
         specs = _chain(config)
     first = specs[0]["config"]
-    if "batch_input_shape" not in first:
+    if specs[0]["class_name"] in MODELS:
+        shape = layers[first["name"]].input_shape
+    elif "batch_input_shape" in first:
+        shape = first["batch_input_shape"]
+    else:
         raise LegacyError(
             f"the first layer, {first['name']!r}, has no batch_input_shape."
         )
     input_name = first["name"] + ("_input" if first["name"] in layers else "")
-    x = inputs = keras.Input(first["batch_input_shape"][1:], name=input_name)
+    x = inputs = keras.Input(shape[1:], name=input_name)
     for name in (s["config"]["name"] for s in specs if s["config"]["name"] in layers):
         try:
             x = layers[name](x)
@@ -162,6 +171,11 @@ def _chain(config: dict) -> list[dict]:
             raise LegacyError(
                 f"layer {spec['config']['name']!r} is not called once, on one other layer's "
                 "output: only a chain of layers is read."
+            )
+        if sources[0][0] not in specs:
+            raise LegacyError(
+                f"layer {spec['config']['name']!r} is called on a layer {sources[0][0]!r} "
+                "that is missing."
             )
         chain.append(specs[sources[0][0]])
     return chain[::-1]
@@ -216,6 +230,9 @@ def _read_weights(file: hdf5.Contents, layer: keras.layers.Layer) -> list[np.nda
     expected = [tuple(weight.shape) for weight in layer.weights]
     group = f"model_weights/{layer.name}"
     names = file.attributes.get(group, {}).get("weight_names")
+    # a nested model's own order is another where some of its layers are not trained
+    own = [f"{'/'.join(w.path.split('/')[-2:])}:0" for w in layer.weights]
+    names = own if names is not None and sorted(names) == sorted(own) else names
     missing = "its list of weights" if names is None else None
     for name in names or ():
         if f"{group}/{name}" not in file.arrays:

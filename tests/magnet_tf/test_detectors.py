@@ -7,7 +7,7 @@ from keras import layers
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
-from magnet_tf import DivergenceDetector, ReconstructionDetector
+from magnet_tf import DivergenceDetector, MagNet, ReconstructionDetector, Reformer
 from magnet_tf.detectors import jensen_shannon
 
 
@@ -73,6 +73,29 @@ def test_divergence_detector(scale, temperature):
     logits = (np.float32(scale) * i - np.float32(scale / 2) for i in (x, healed))
     expected = divergence(*(i.reshape(300, 10) for i in logits), temperature)
     np.testing.assert_allclose(marks, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 10.0])
+def test_divergence_between_two_reconstructions(temperature, tmp_path):
+    """`DBDetector(reconstructor, prober, classifier, T)` in the original."""
+    x = np.random.RandomState(0).uniform(size=(300, 1, 1, 10)).astype(np.float32)
+    detector = DivergenceDetector(
+        rescaling(-2.0, 1.5),
+        linear_classifier(20, -10),
+        temperature,
+        rescaling(3.0, -1),
+    )
+    healed = np.clip(1.5 - 2 * x, 0, 1), np.clip(3 * x - 1, 0, 1)
+    logits = (20 * i.reshape(300, 10) - 10 for i in healed)
+    expected = divergence(*logits, temperature)
+    np.testing.assert_allclose(detector.mark(x), expected, rtol=1e-4, atol=1e-7)
+
+    magnet = MagNet(detector.classifier, Reformer(detector.prober), {"JSD": detector})
+    magnet.calibrate(x, {"JSD": 0.1})
+    magnet.save(tmp_path / "defended.keras")
+    loaded = keras.saving.load_model(tmp_path / "defended.keras")
+    assert loaded.reformer.autoencoder is loaded.detectors["JSD"].prober
+    np.testing.assert_array_equal(loaded.judge(x).marks["JSD"], detector.mark(x))
 
 
 def test_divergence_of_unchanged_images_is_zero():

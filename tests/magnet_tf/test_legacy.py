@@ -198,6 +198,27 @@ def randomized(model):
     return model
 
 
+def weight_names(spec):
+    """Of a layer; of a nested model, those of all of its layers."""
+    if spec["class_name"] == "Model":
+        return [
+            name for inner in spec["config"]["layers"] for name in weight_names(inner)
+        ]
+    own = ["kernel", "bias"] if spec["class_name"] in ("Conv2D", "Dense") else []
+    return [f"{spec['config']['name']}/{part}:0" for part in own]
+
+
+def packed(layers):
+    """One of a pack, as `PackedAutoEncoder` saved it: a model within a model."""
+    inner = functional(layers)
+    shape = layers[0]["config"]["batch_input_shape"]
+    outer = functional(
+        [layer("InputLayer", "shared_input", batch_input_shape=shape), inner]
+    )
+    outer["config"]["name"] = "model_17"
+    return outer
+
+
 def write(path, config, like, as_bytes=True):
     """Writes a whole model as `model.save` of Keras 2 did, with another model's weights."""
 
@@ -218,10 +239,7 @@ def write(path, config, like, as_bytes=True):
         for spec in specs:
             name = spec["config"]["name"]
             group = weights.create_group(name)
-            own = (
-                ["kernel", "bias"] if spec["class_name"] in ("Conv2D", "Dense") else []
-            )
-            names = [f"{name}/{part}:0" for part in own]
+            names = weight_names(spec)
             group.attrs["weight_names"] = [text(weight) for weight in names]
             for weight in names:
                 group[weight] = next(arrays)
@@ -285,6 +303,61 @@ def test_autoencoders(tmp_path, structure, channels):
         if isinstance(one, keras.layers.Conv2D):
             assert isinstance(one.activity_regularizer, BatchL1L2)
             assert one.activity_regularizer.l2 == pytest.approx(1e-9)
+
+
+@pytest.mark.parametrize("structure", [[3, "average", 3], [3]])
+def test_autoencoders_of_a_pack(tmp_path, structure):
+    expected = randomized(autoencoders.denoising_autoencoder(structure, (28, 28, 1)))
+    path = write(
+        tmp_path / "PAE_MNIST_I_0", packed(autoencoder_layers(structure, 1)), expected
+    )
+    model = legacy.load_model(path)
+    assert_same(model, expected)
+    assert [one.name for one in model.layers] == ["shared_input", "model_1"]
+    with h5py.File(path, "a") as file:  # as where the first layer is not trained
+        group = file["model_weights/model_1"]
+        names = group.attrs["weight_names"]
+        group.attrs["weight_names"] = [*names[2:], *names[:2]]
+    assert_same(legacy.load_model(path), expected)
+
+
+def test_a_model_that_begins_with_a_model(tmp_path):
+    expected = randomized(autoencoders.denoising_autoencoder([3], (28, 28, 1)))
+    config = sequential([functional(autoencoder_layers([3], 1))])
+    assert_same(legacy.load_model(write(tmp_path / "m", config, expected)), expected)
+
+
+def test_a_pack_file_with_a_part_missing(tmp_path):
+    model = randomized(autoencoders.denoising_autoencoder([3], (28, 28, 1)))
+    config = packed(autoencoder_layers([3], 1))
+    whole = write(tmp_path / "PAE_MNIST_II_0", config, model).read_bytes()
+
+    def without(edit):
+        path = tmp_path / "PAE_MNIST_II_1"
+        path.write_bytes(whole)
+        with h5py.File(path, "a") as file:
+            edit(file)
+        return path
+
+    def lacks(part):
+        def edit(file):
+            del file[f"model_weights/model_1{part}"]
+
+        return without(edit)
+
+    weights = "weights of layer 'model_1'"
+    assert_refused(lacks(""), weights, "missing")
+    assert_refused(lacks("/conv2d_2"), weights, "missing", "conv2d_2/kernel:0")
+
+    def with_layers(change):
+        spoilt = json.loads(json.dumps(config))
+        change(spoilt["config"]["layers"][1]["config"]["layers"])
+        text = json.dumps(spoilt)
+        return without(lambda file: file.attrs.update(model_config=text))
+
+    assert_refused(with_layers(lambda layers: layers.pop(1)), "'conv2d_1'", "missing")
+    spoil = with_layers(lambda layers: layers[2].update(class_name="Lambda"))
+    assert_refused(spoil, "'conv2d_2' is a Lambda", "none is run")
 
 
 @pytest.mark.parametrize(
@@ -439,7 +512,7 @@ def test_lambda(saved, position):
 
 
 @pytest.mark.parametrize(
-    "kind", ["Convolution2D", "BatchNormalization", "Model", "Evil", "Input"]
+    "kind", ["Convolution2D", "BatchNormalization", "Evil", "Input"]
 )
 def test_class_that_is_not_read(saved, kind):
     edited(saved, lambda layers, _: layers[2].update(class_name=kind))

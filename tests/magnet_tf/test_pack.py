@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import magnet_tf
+from magnet_tf.arrays import predicted
 from magnet_tf.autoencoders import PackedAutoencoder, PackLoss, denoising_autoencoder
 
 SHAPE = (8, 8, 1)
@@ -70,3 +71,48 @@ def test_a_defence_of_packs_is_saved_whole(models, tmp_path):
 def test_an_empty_pack_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         PackedAutoencoder([])
+
+
+# All of a pack at once
+
+
+@pytest.fixture(scope="module")
+def classifier() -> keras.Model:
+    flat = [keras.layers.Input(SHAPE), keras.layers.Flatten()]
+    return keras.Sequential([*flat, keras.layers.Dense(3)])
+
+
+def test_every_autoencoder_of_the_packs_is_a_detector(models, classifier, tmp_path):
+    """Against marks and healed images by NumPy, and saved like any MagNet."""
+    packs = {"I": PackedAutoencoder(models[:2]).autoencoders, "II": models[2:]}
+    magnet = magnet_tf.packs.all_active(classifier, packs, {"I": 1, "II": 2})
+    names = ["I_0", "I_1", "II_0", "II_1"]
+    assert list(magnet.detectors) == names
+    magnet.calibrate(IMAGES, dict.fromkeys(names, 0.2))
+    magnet.save(tmp_path / "defended.keras")
+    for defence in (magnet, magnet_tf.saved.load_defence(tmp_path / "defended.keras")):
+        verdict = defence.judge(IMAGES)
+        for name, model, p in zip(names, models, (1, 1, 2, 2), strict=True):
+            error = np.abs(IMAGES - predicted(model, IMAGES)) ** p
+            np.testing.assert_allclose(
+                verdict.marks[name], error.mean(axis=(1, 2, 3)), rtol=1e-5
+            )
+        healed = np.clip(predicted(models[0], IMAGES), 0, 1)
+        np.testing.assert_allclose(
+            verdict.logits, predicted(classifier, healed), rtol=1e-5, atol=1e-6
+        )
+        below = [verdict.marks[n] < magnet.thresholds[n] for n in names]
+        np.testing.assert_array_equal(verdict.passed, np.all(below, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("packs", "exponents", "message"),
+    [
+        ({}, {}, "at least one autoencoder"),
+        ({"I": []}, {"I": 1}, "at least one autoencoder"),
+        ({"I": [None]}, {"II": 1}, r"packs \['I'\], got \['II'\]"),
+    ],
+)
+def test_packs_and_exponents_that_do_not_fit(classifier, packs, exponents, message):
+    with pytest.raises(ValueError, match=message):
+        magnet_tf.packs.all_active(classifier, packs, exponents)
