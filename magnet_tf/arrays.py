@@ -2,16 +2,20 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from magnet_tf import once
 
 BATCH_SIZE = 256
 
 
-def check_images(x, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+def check_images(
+    x: ArrayLike, shape: tuple[int | None, ...] | None = None
+) -> np.ndarray:
     """Returns images as float32, or says in one sentence why they cannot be judged.
 
     Args:
@@ -49,11 +53,16 @@ def check_images(x, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
     return x.astype(np.float32, copy=False)
 
 
-def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE):
+def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE) -> Any:
     """Applies a function of a batch of tensors to an array, a batch at a time.
 
-    Returns what the function returns (a tensor or a nested structure of them), as NumPy
-    arrays joined along the first axis.
+    Args:
+        function: of a tensor [n, ...], to a tensor or a nested structure of tensors.
+        x: array [N, ...].
+        batch_size: n, at most.
+
+    Returns:
+        What the function returns, as NumPy arrays joined along the first axis.
     """
     parts = []
     for start in range(0, len(x), batch_size):
@@ -88,7 +97,7 @@ def takes_arrays(method: Callable) -> Callable:
     """
 
     @functools.wraps(method)
-    def wrapper(self, x):
+    def wrapper(self: Any, x: Any) -> Any:
         if keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return method(self, x)
         return in_batches(functools.partial(method, self), check_images(x))

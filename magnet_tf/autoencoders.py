@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -50,7 +51,7 @@ def denoising_autoencoder(
             f"but {height} and {width} are not both divisible by {factor}; use fewer pools."
         )
 
-    def convolution(filters: int):
+    def convolution(filters: int) -> keras.layers.Layer:
         return layers.Conv2D(
             filters,
             3,
@@ -61,9 +62,10 @@ def denoising_autoencoder(
 
     x = inputs = layers.Input(input_shape)
     for entry in structure:
-        x = POOLS[entry](2)(x) if entry in POOLS else convolution(entry)(x)
+        x = convolution(entry)(x) if isinstance(entry, int) else POOLS[entry](2)(x)
     for entry in reversed(structure):
-        x = layers.UpSampling2D(2)(x) if entry in POOLS else convolution(entry)(x)
+        up = layers.UpSampling2D(2)
+        x = convolution(entry)(x) if isinstance(entry, int) else up(x)
     return keras.Model(inputs, convolution(channels)(x), name="autoencoder")
 
 
@@ -83,7 +85,9 @@ class PackedAutoencoder(keras.Model):
         picked: index of the autoencoder in use.
     """
 
-    def __init__(self, autoencoders: Sequence[keras.Model], seed: int = 0, **kwargs):
+    def __init__(
+        self, autoencoders: Sequence[keras.Model], seed: int = 0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         if not autoencoders:
             raise ValueError("a pack needs at least one autoencoder.")
@@ -95,14 +99,14 @@ class PackedAutoencoder(keras.Model):
         """The same pack with another pick."""
         return PackedAutoencoder(self.autoencoders, seed)
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """The picked one's output; in training all of them, [N, len(pack), H, W, C]."""
         if training:
             outputs = [model(x, training=True) for model in self.autoencoders]
             return ops.stack(outputs, axis=1)
         return self.autoencoders[self.picked](x, training=False)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Nothing is left to build: the parts are models."""
 
     def get_config(self) -> dict:
@@ -130,7 +134,7 @@ class PackLoss(keras.losses.Loss):
         super().__init__(name="pack_loss")
         self.alpha = alpha
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """Clean images [N, H, W, C] and outputs [N, n, H, W, C] -> [N]."""
         mean = ops.mean(y_pred, axis=1, keepdims=True)
         error = (y_pred - ops.expand_dims(y_true, axis=1)) ** 2

@@ -3,6 +3,8 @@
 A detector is a Keras layer with a method `mark`. Meng & Chen, CCS 2017, section 4.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,7 +23,7 @@ class ReconstructionDetector(keras.layers.Layer):
         p: the error's exponent, 1 or 2 in the paper.
     """
 
-    def __init__(self, autoencoder: keras.Model, p: int = 2, **kwargs):
+    def __init__(self, autoencoder: keras.Model, p: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         if not p > 0:
             raise ValueError(f"p must be above 0, got {p}.")
@@ -29,12 +31,12 @@ class ReconstructionDetector(keras.layers.Layer):
         self.p = p
 
     @takes_arrays
-    def mark(self, x):
+    def mark(self, x: Any) -> Any:
         """mean over pixels and channels of |x - AE(x)|^p: [N, H, W, C] in [0, 1] -> [N]."""
         error = ops.abs(x - applied(self.autoencoder, x))
         return ops.mean(error**self.p, axis=(1, 2, 3))
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return self.mark(x)
 
     def get_config(self) -> dict:
@@ -68,7 +70,7 @@ class DivergenceDetector(keras.layers.Layer):
         classifier: keras.Model,
         temperature: float = 10.0,
         prober: keras.Model | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not temperature > 0:
@@ -79,7 +81,7 @@ class DivergenceDetector(keras.layers.Layer):
         self.prober = prober
 
     @takes_arrays
-    def mark(self, x):
+    def mark(self, x: Any) -> Any:
         """JSD(softmax(f(x)/T), softmax(f(AE(x))/T)) in nats: [N, H, W, C] in [0, 1] -> [N]."""
         probed = x if self.prober is None else healed(self.prober, x)
         divergence = jensen_shannon(
@@ -89,7 +91,7 @@ class DivergenceDetector(keras.layers.Layer):
         )
         return ops.cast(divergence, "float32")
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return self.mark(x)
 
     def get_config(self) -> dict:
@@ -106,7 +108,7 @@ class DivergenceDetector(keras.layers.Layer):
         return cls(**with_models(config))
 
 
-def jensen_shannon(logits_p, logits_q, temperature: float):
+def jensen_shannon(logits_p: Any, logits_q: Any, temperature: float) -> Any:
     """Jensen-Shannon divergence of two softmaxes at a temperature, in nats.
 
     JSD(P, Q) = KL(P, M)/2 + KL(Q, M)/2 with M = (P + Q)/2, and KL(P, M) = sum P log(P/M),
@@ -115,7 +117,8 @@ def jensen_shannon(logits_p, logits_q, temperature: float):
     near 1e-2.
 
     Args:
-        logits_p, logits_q: tensors [N, K] of logits.
+        logits_p: tensor [N, K] of logits.
+        logits_q: those to compare with, likewise.
         temperature: T > 0.
 
     Returns:

@@ -68,10 +68,10 @@ def temporary_name(path: Path) -> Iterator[Path]:
     except WriteError:
         raise
     except Exception as error:
-        problem = next((full for full in FULL if full in str(error)), None)
-        if not problem and not isinstance(error, OSError):
+        full = [reason for reason in FULL if reason in str(error)]
+        if not full and not isinstance(error, OSError):
             raise
-        problem = problem or getattr(error, "strerror", None) or error
+        problem = full[0] if full else getattr(error, "strerror", None) or error
         raise WriteError(
             f"{path} could not be written ({problem}); make room there, or choose another "
             "place. What was there before is unchanged."

@@ -83,7 +83,7 @@ def main() -> None:
     archive = {f"array_{index}": array for index, array in enumerate(arrays.values())}
     text = np.frombuffer(json.dumps(outline).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, outline=text, **archive)
+    np.savez(buffer, allow_pickle=False, outline=text, **archive)
     sys.stdout.buffer.write(buffer.getvalue())
 
 

@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -96,7 +97,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
                 "this HDF5 file has no model_config, so it is not a whole model as "
                 "`model.save` wrote it (`save_weights` wrote weights alone)."
             )
-        model = _build(json.loads(model_config))
+        model = _build(json.loads(str(model_config)))
         if "model_weights" not in file.attributes:
             raise LegacyError(
                 "this HDF5 file describes a model but has no model_weights."
@@ -230,11 +231,12 @@ def _read_weights(file: hdf5.Contents, layer: keras.layers.Layer) -> list[np.nda
     expected = [tuple(weight.shape) for weight in layer.weights]
     group = f"model_weights/{layer.name}"
     names = file.attributes.get(group, {}).get("weight_names")
+    missing = None if isinstance(names, list) else "its list of weights"
+    names = names if isinstance(names, list) else []
     # a nested model's own order is another where some of its layers are not trained
     own = [f"{'/'.join(w.path.split('/')[-2:])}:0" for w in layer.weights]
-    names = own if names is not None and sorted(names) == sorted(own) else names
-    missing = "its list of weights" if names is None else None
-    for name in names or ():
+    names = own if sorted(names) == sorted(own) else names
+    for name in names:
         if f"{group}/{name}" not in file.arrays:
             missing = missing or file.problems.get(f"{group}/{name}", repr(name))
     if missing:
@@ -290,33 +292,33 @@ def load_attack_data(path: str | os.PathLike) -> np.ndarray:
 
 
 class _DType:
-    def __init__(self, code: str, *_):
+    def __init__(self, code: str, *_: object):
         if not re.fullmatch("[<>|=]?[biuf][1248]", code):
             raise LegacyError(
                 f"this pickle holds an array of type {code!r}, not of numbers."
             )
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple):
+    def __setstate__(self, state: tuple) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
-    def __init__(self, *_):
-        self.array = None
+    def __init__(self, *_: object):
+        self.array: np.ndarray | None = None
 
-    def __setstate__(self, state: tuple):
+    def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
         data = (
             data.encode("latin1") if isinstance(data, str) else data
         )  # Python 2's bytes
         self.array = np.frombuffer(data, dtype.dtype).reshape(
-            shape, order="FC"[not is_fortran]
+            shape, order="F" if is_fortran else "C"
         )
 
 
 def _from_buffer(
-    data: bytes, dtype: _DType, shape: tuple, order: str, axes=None
+    data: bytes, dtype: _DType, shape: tuple, order: Any, axes: tuple | None = None
 ) -> _Array:
     result = _Array()
     if order == "K":
@@ -349,7 +351,7 @@ STAND_INS = {
 
 # In Python: the unpickler in C takes gigabytes and minutes for a damaged memo index.
 class _ArrayUnpickler(pickle._Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in STAND_INS:
             raise LegacyError(
                 f"this pickle names {module}.{name}; attack data may hold NumPy arrays and "

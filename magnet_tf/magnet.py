@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -19,6 +19,20 @@ from magnet_tf.keras_files import SavedModelError, refusal
 
 class NotCalibratedError(UserError, RuntimeError):
     """A MagNet was asked for a verdict before its thresholds were set."""
+
+
+class Heals(Protocol):
+    """A reformer: `Reformer`, `IdentityReformer`, or a Keras layer of your own."""
+
+    def heal(self, x: Any) -> Any:
+        """Images [N, H, W, C] in [0, 1] -> the same shape and range."""
+
+
+class Marks(Protocol):
+    """A detector: `ReconstructionDetector` and its like, or a Keras layer of your own."""
+
+    def mark(self, x: Any) -> Any:
+        """Images [N, H, W, C] in [0, 1] -> marks [N]."""
 
 
 class Verdict(NamedTuple):
@@ -56,7 +70,13 @@ class MagNet(keras.Model):
         >>> verdict.logits.argmax(axis=1)[verdict.passed]
     """
 
-    def __init__(self, classifier, reformer, detectors: Mapping, **kwargs):
+    def __init__(
+        self,
+        classifier: keras.Model,
+        reformer: Heals,
+        detectors: Mapping[str, Marks],
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.classifier = classifier
         self.reformer = reformer
@@ -108,7 +128,9 @@ class MagNet(keras.Model):
                 )
         self._thresholds.assign([float(thresholds[name]) for name in self.detectors])
 
-    def calibrate(self, x_validation, drop_rates: Mapping[str, float]) -> None:
+    def calibrate(
+        self, x_validation: np.ndarray, drop_rates: Mapping[str, float]
+    ) -> None:
         """Sets each detector's threshold so that it drops a share of the validation images.
 
         The threshold is the n-th largest mark, n = int(N * drop rate); marks below it pass
@@ -137,12 +159,12 @@ class MagNet(keras.Model):
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
         self.set_thresholds(
             {
-                name: drop_threshold(marks[name], rate, name)
+                name: float(drop_threshold(marks[name], rate, name))
                 for name, rate in drop_rates.items()
             }
         )
 
-    def judge(self, x, batch_size: int = BATCH_SIZE) -> Verdict:
+    def judge(self, x: np.ndarray, batch_size: int = BATCH_SIZE) -> Verdict:
         """What the defence says of images.
 
         Args:
@@ -160,7 +182,7 @@ class MagNet(keras.Model):
         _ = self.thresholds  # raises before any work
         return Verdict(**self._run(x, batch_size))
 
-    def _run(self, x, batch_size: int) -> dict:
+    def _run(self, x: np.ndarray, batch_size: int) -> dict:
         outputs = in_batches(self, check_images(x, self.image_shape), batch_size)
         check_logits(outputs["logits"])
         return outputs
@@ -171,7 +193,7 @@ class MagNet(keras.Model):
         shape = getattr(self.classifier, "input_shape", None)
         return shape[1:] if isinstance(shape, tuple) else None
 
-    def call(self, x, training=False):
+    def call(self, x: Any, training: bool = False) -> dict[str, Any]:
         # Keras hands this default on to parts that do not say training=False themselves
         with once.shared():
             logits = once.applied(self.classifier, self.reformer.heal(x))
@@ -229,7 +251,7 @@ class MagNet(keras.Model):
         """
         _ = self.thresholds
 
-        def serve(images):
+        def serve(images: Any) -> dict[str, Any]:
             outputs = self(images)
             marks = {f"marks_{name}": m for name, m in outputs.pop("marks").items()}
             return outputs | marks
@@ -261,7 +283,7 @@ class MagNet(keras.Model):
         return cls(classifier, reformer, named, name=config["name"])
 
 
-def not_set(shape, dtype):
+def not_set(shape: tuple[int, ...], dtype: str) -> Any:
     """Initial thresholds: no mark is below NaN, so that nothing passes uncalibrated."""
     return ops.full(shape, float("nan"), dtype)
 

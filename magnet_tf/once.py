@@ -8,6 +8,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 from keras import ops
 
@@ -26,7 +27,7 @@ def shared() -> Iterator[None]:
 
 def _once(function: Callable) -> Callable:
     @functools.wraps(function)
-    def remembering(model, x):
+    def remembering(model: Callable, x: Any) -> Any:
         results = _results.get()
         if results is None:
             return function(model, x)
@@ -39,7 +40,7 @@ def _once(function: Callable) -> Callable:
 
 
 @_once
-def applied(model: Callable, x):
+def applied(model: Callable, x: Any) -> Any:
     """model(x) in inference mode: a batch of tensors to a float32 tensor.
 
     Without `training=False` Keras 3 runs preprocessing layers such as `Resizing` in training
@@ -50,6 +51,6 @@ def applied(model: Callable, x):
 
 
 @_once
-def healed(autoencoder: Callable, x):
+def healed(autoencoder: Callable, x: Any) -> Any:
     """clip(AE(x), 0, 1): images [N, H, W, C] in [0, 1] -> the same shape and range."""
     return ops.clip(applied(autoencoder, x), 0.0, 1.0)

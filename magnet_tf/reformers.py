@@ -3,6 +3,8 @@
 A reformer is a Keras layer with a method `heal`. Meng & Chen, CCS 2017, section 4.2.
 """
 
+from typing import Any
+
 import keras
 
 from magnet_tf.arrays import takes_arrays
@@ -18,16 +20,16 @@ class Reformer(keras.layers.Layer):
         autoencoder: Keras model from images [N, H, W, C] to images of the same shape.
     """
 
-    def __init__(self, autoencoder: keras.Model, **kwargs):
+    def __init__(self, autoencoder: keras.Model, **kwargs: Any):
         super().__init__(**kwargs)
         self.autoencoder = autoencoder
 
     @takes_arrays
-    def heal(self, x):
+    def heal(self, x: Any) -> Any:
         """clip(AE(x), 0, 1): [N, H, W, C] in [0, 1] -> the same shape and range."""
         return healed(self.autoencoder, x)
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return self.heal(x)
 
     def get_config(self) -> dict:
@@ -44,9 +46,9 @@ class IdentityReformer(keras.layers.Layer):
     """Leaves images as they are: for a defence by detectors alone; `IdReformer` there."""
 
     @takes_arrays
-    def heal(self, x):
+    def heal(self, x: Any) -> Any:
         """x, unchanged: [N, H, W, C] in [0, 1]."""
         return x
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return self.heal(x)

@@ -11,6 +11,9 @@ from magnet_tf.magnet import MagNet
 def load_classifier(path: str | Path) -> tuple[keras.Model, bool]:
     """A classifier from a `.keras` file, giving logits.
 
+    Args:
+        path: of the file.
+
     Returns:
         The model, and whether a softmax was taken off its end.
 
@@ -34,6 +37,9 @@ def load_classifier(path: str | Path) -> tuple[keras.Model, bool]:
 
 def load_defence(path: str | Path) -> MagNet:
     """A calibrated MagNet from a `.keras` file.
+
+    Args:
+        path: of the file.
 
     Raises:
         SavedModelError: the file cannot be loaded safely, or holds something else.
@@ -84,5 +90,5 @@ def without_softmax(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, logits, name=model.name)
 
 
-def _is_softmax(layer) -> bool:
+def _is_softmax(layer: keras.Operation) -> bool:
     return getattr(layer, "activation", None) is keras.activations.softmax

@@ -6,6 +6,7 @@ copies without their weights.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -18,14 +19,14 @@ def serialize(parts: Sequence) -> dict:
     A model is found where an object's attribute has the name of the `__init__` argument, and
     so of the configuration's key: Keras's convention for layers.
     """
-    models = []
+    models: list[keras.Model] = []
 
     def reference(model: keras.Model) -> dict:
         if not any(model is known for known in models):
             models.append(model)
         return {REFERENCE: next(i for i, known in enumerate(models) if model is known)}
 
-    def part_config(part) -> dict:
+    def part_config(part: Any) -> dict:
         if isinstance(part, keras.Model):
             return reference(part)
         config = keras.saving.serialize_keras_object(part)
@@ -51,11 +52,11 @@ def deserialize(config: dict) -> list:
         keras.saving.deserialize_keras_object(model) for model in config["models"]
     ]
 
-    def resolved(value, give: Callable[[int], object]):
+    def resolved(value: Any, give: Callable[[int], object]) -> Any:
         is_reference = isinstance(value, dict) and REFERENCE in value
         return give(value[REFERENCE]) if is_reference else value
 
-    def part_with(part: dict, give: Callable[[int], object]):
+    def part_with(part: dict, give: Callable[[int], object]) -> Any:
         arguments = {
             key: resolved(value, give) for key, value in part["config"].items()
         }
@@ -71,7 +72,7 @@ def deserialize(config: dict) -> list:
     def serialized(index: int) -> dict:
         return {"module": None, "class_name": REFERENCE, "config": {"index": index}}
 
-    def make(part: dict):
+    def make(part: dict) -> Any:
         if REFERENCE in part:
             return resolved(part, models.__getitem__)
         try:
