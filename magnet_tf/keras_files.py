@@ -35,9 +35,9 @@ def load_model(path: str | Path) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             if WEIGHTS in archive.namelist():
                 hdf5.check(archive.read(WEIGHTS))
-    except (hdf5.HDF5Error, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises many kinds
         raise SavedModelError(
-            f"{path} is a .keras file whose weights cannot be read: {error}."
+            f"{path} is a .keras file whose weights cannot be read: {reason(error)}."
         ) from error
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
