@@ -72,9 +72,10 @@ def temporary_name(path: Path) -> Iterator[Path]:
         if not full and not isinstance(error, OSError):
             raise
         problem = full[0] if full else getattr(error, "strerror", None) or error
+        remedy = "make room there, or choose" if full else "choose"
         raise WriteError(
-            f"{path} could not be written ({problem}); make room there, or choose another "
-            "place. What was there before is unchanged."
+            f"{path} could not be written ({problem}); {remedy} another place. What was "
+            "there before is unchanged."
         ) from error
     finally:
         if temporary.is_dir():
