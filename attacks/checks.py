@@ -1,8 +1,112 @@
 """What an attack asks of its inputs, each with one clear error."""
 
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import tensorflow as tf
+
+from attacks.classifier import in_inference_mode
+
+WHOLE = ("max_iterations", "binary_search_steps", "batch_size", "gradients")
+MAY_BE_ZERO = ("confidence", "beta")
+
+
+class InputError(ValueError):
+    """What the caller gave is not what an attack takes; the message says it in a sentence."""
+
+
+class InputTypeError(InputError, TypeError):
+    """The same, where the type is wrong."""
+
+
+def check_settings(**settings: object) -> None:
+    """That each setting is a number as its name asks for.
+
+    Raises:
+        InputTypeError: one that is no number, or not a whole one where it counts something.
+        InputError: one that is not finite in float32, not positive, or, of those that may
+            be zero, negative.
+    """
+    for name, value in settings.items():
+        kind = numbers.Integral if name in WHOLE else numbers.Real
+        noun = "a whole number" if name in WHOLE else "finite and"
+        least = "at least" if name in MAY_BE_ZERO else "above"
+        expected = f"{name} must be {noun} {least} 0, got {value!r}."
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
+            raise InputTypeError(expected)
+        rounded = _float32(value)
+        allowed = rounded >= 0 if name in MAY_BE_ZERO else rounded > 0
+        if not (allowed and np.isfinite(rounded)):
+            raise InputError(expected)
+
+
+def check_choice(name: str, value: object, choices: Sequence) -> None:
+    """That a value is one of the choices, and a truth value where these are.
+
+    Raises:
+        InputTypeError: it is of another type than the choices.
+        InputError: it is none of them.
+    """
+    if any(value is choice or value == choice for choice in choices) and (
+        type(value) in {type(choice) for choice in choices} | {np.bool_}
+    ):
+        return
+    alike = any(isinstance(value, type(choice)) for choice in choices)
+    *most, last = [repr(choice) for choice in choices]
+    raise (InputError if alike else InputTypeError)(
+        f"{name} must be {', '.join(most)} or {last}, got {value!r}."
+    )
+
+
+def check_confidences(confidence: object) -> list[float]:
+    """The confidences that a number or several of them stand for.
+
+    Raises:
+        InputTypeError, InputError: they are not finite numbers of at least 0, or none.
+    """
+    try:
+        confidences = np.ravel(confidence).tolist()
+    except ValueError as error:
+        raise InputTypeError(
+            f"confidence must be a number or a list of numbers, got {confidence!r}."
+        ) from error
+    if not confidences:
+        raise InputError("confidence must be a number or some numbers, got none.")
+    for value in confidences:
+        check_settings(confidence=value)
+    return confidences
+
+
+def check_bounds(bounds: object) -> tuple[float, float]:
+    """The bounds as two numbers.
+
+    Raises:
+        InputTypeError: they are not two numbers.
+        InputError: they are not finite or not low < high, in float32.
+    """
+    expected = f"bounds must be two finite numbers (low, high) with low < high, got {bounds!r}."
+    try:
+        low, high = bounds  # type: ignore[misc]
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(expected) from error
+    for value in (low, high):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            raise InputTypeError(expected)
+    if not (
+        np.isfinite([_float32(low), _float32(high)]).all()
+        and _float32(low) < _float32(high)
+    ):
+        raise InputError(expected)
+    return low, high
+
+
+def _float32(value) -> np.float32:
+    with np.errstate(over="ignore"):
+        try:
+            return np.float32(value)
+        except OverflowError:  # a whole number of 40 digits
+            return np.float32(np.inf)
 
 
 def check_inputs(
@@ -11,91 +115,116 @@ def check_inputs(
     """Returns images as float32 and labels as int64, or says why they cannot be attacked.
 
     Raises:
-        TypeError: images that are not floats, labels that are not integers.
-        ValueError: anything else that is not float [N, H, W, C] in `bounds` and int [N].
+        InputTypeError: images that are not floats, labels that are not integers.
+        InputError: anything else that is not float [N, H, W, C] in `bounds` and int [N].
     """
     low, high = bounds
-    if not low < high:
-        raise ValueError(f"bounds must be (low, high) with low < high, got {bounds}.")
-    x, labels = np.asarray(x), np.asarray(labels)
+    x, labels = _array("images", x), _array("labels", labels)
     if not np.issubdtype(x.dtype, np.floating):
-        raise TypeError(
+        raise InputTypeError(
             f"images must be floats within the bounds {bounds}, got {x.dtype}; "
             "for 8-bit images divide by 255."
         )
     if x.ndim != 4 or not x.size:
-        raise ValueError(
+        raise InputError(
             f"images must be a non-empty array [N, H, W, C], got shape {x.shape}."
         )
     if not np.isfinite(x).all():
-        raise ValueError("images hold NaN or infinite values; expected finite floats.")
+        raise InputError("images hold NaN or infinite values; expected finite floats.")
     if x.min() < low or x.max() > high:
-        raise ValueError(
+        raise InputError(
             f"images must lie within the bounds {bounds}, got values from {x.min():g} to "
             f"{x.max():g}; rescale them or pass other bounds."
         )
     if labels.ndim == 2 and len(labels) == len(x):
-        raise ValueError(
+        raise InputError(
             f"labels must be integers [N], got shape {labels.shape}: "
             "for one-hot labels pass labels.argmax(axis=1)."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+        raise InputTypeError(f"labels must be integers, got {labels.dtype}.")
     if labels.shape != x.shape[:1]:
-        raise ValueError(
+        raise InputError(
             f"{len(x)} images need labels of shape ({len(x)},), got {labels.shape}."
         )
     return x.astype(np.float32, copy=False), labels.astype(np.int64)
 
 
+def _array(name: str, values) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"{name} must be an array, got {error}.") from error
+
+
 def check_classifier(
     classifier: Callable, x: np.ndarray, labels: np.ndarray, batch_size: int
-) -> int:
-    """The number of classes of a classifier that gives finite logits for the labels.
+) -> None:
+    """That a classifier takes the images and gives finite logits for the labels.
 
     Args:
         classifier: from images to logits.
-        x: images [N, H, W, C]. labels: int [N]. batch_size: images at a time.
+        x: images [N, H, W, C].
+        labels: int [N].
+        batch_size: images at a time.
 
     Raises:
-        ValueError: it gives something else.
+        InputTypeError: it cannot be called.
+        InputError: it does not take the images, or gives something else.
     """
+    if not callable(classifier):
+        raise InputTypeError(
+            "the classifier must be callable, from images to logits, got "
+            f"{type(classifier).__name__}."
+        )
+    _check_size(classifier, x)
     parts = [
-        np.asarray(classifier(x[start : start + batch_size]))
+        _asked(classifier, x[start : start + batch_size])
         for start in range(0, len(x), batch_size)
     ]
     if any(part.ndim != 2 or part.shape[1] < 2 for part in parts) or sum(
         map(len, parts)
     ) != len(x):
-        raise ValueError(
+        raise InputError(
             "the classifier must return logits [N, K] with K at least 2, got shape "
             f"{parts[0].shape} for {len(x[:batch_size])} images."
         )
-    logits = np.concatenate(parts)
-    if logits.dtype != np.float32:
-        raise ValueError(
-            f"the classifier must return float32 logits, got {logits.dtype}; give its last "
-            'layer dtype="float32".'
-        )
+    dtype = parts[0].dtype
+    if not tf.as_dtype(dtype).is_floating:
+        raise InputError(f"the classifier must return floats, its logits, got {dtype}.")
+    logits = np.concatenate(parts).astype(np.float32)
     if not np.isfinite(logits).all():
-        raise ValueError("the classifier returns NaN or infinite logits.")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
-        raise ValueError(
+        raise InputError("the classifier returns NaN or infinite logits.")
+    rounding = 1e-4 if dtype in (np.float32, np.float64) else 2e-2
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=rounding):
+        raise InputError(
             "the classifier returns probabilities; the attacks need logits: "
             "remove the softmax from its last layer."
         )
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"labels must lie in 0..{logits.shape[1] - 1}, the classifier's classes, got "
             f"{labels.min()}..{labels.max()}."
         )
-    return logits.shape[1]
 
 
-def check_settings(**settings: float) -> None:
-    """Raises ValueError for settings that are not positive (`confidence`: negative)."""
-    for name, value in settings.items():
-        allowed = value >= 0 if name in ("confidence", "beta") else value > 0
-        if not (allowed and np.isfinite(value)):
-            least = "at least" if name in ("confidence", "beta") else "above"
-            raise ValueError(f"{name} must be finite and {least} 0, got {value}.")
+def _check_size(classifier: Callable, x: np.ndarray) -> None:
+    """That the images are of the size that a Keras model says it takes, if it says so."""
+    shape = getattr(classifier, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        return
+    if any(n not in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True)):
+        raise InputError(
+            f"images must be [N, H, W, C] = {list(shape)} for this classifier, got shape "
+            f"{x.shape}; resize them or pass another classifier."
+        )
+
+
+def _asked(classifier: Callable, x: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(in_inference_mode(classifier)(x))
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        raise InputError(
+            f"the classifier fails on images of shape {x.shape}: expected one that takes "
+            f"them ({type(error).__name__}: {str(error).strip().splitlines()[0]})."
+        ) from error

@@ -68,8 +68,8 @@ def elastic_net(
         with `success` False. With several confidences a list of these, in their order.
 
     Raises:
-        TypeError, ValueError: the images, the labels, a setting or the classifier's output
-            are not as described.
+        InputError, InputTypeError: the images, the labels, a setting or the classifier's
+            output are not as described; these are a ValueError and a TypeError.
     """
     results = attack(
         inner_loop,
@@ -77,7 +77,7 @@ def elastic_net(
         classifier,
         x,
         labels,
-        confidences=np.ravel(confidence).tolist(),
+        confidence=confidence,
         targeted=targeted,
         learning_rate=learning_rate,
         max_iterations=max_iterations,

@@ -14,8 +14,17 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from attacks import adaptive, sweep
-from attacks.checks import check_classifier, check_inputs, check_settings
+from attacks.checks import (
+    check_bounds,
+    check_choice,
+    check_classifier,
+    check_confidences,
+    check_inputs,
+    check_settings,
+)
+from attacks.classifier import logits_of
 from attacks.devices import current_strategy, shared_out
+from attacks.objective import is_adversarial
 from attacks.result import AttackResult, measured
 
 UNBOUNDED = 1e10  # the originals' upper bound on c while no c has succeeded
@@ -97,11 +106,21 @@ def compiled(
     **settings,
 ) -> Callable:
     """An inner loop for a classifier and settings, as one `tf.function` on all devices."""
-    loop = tf.function(inner_loop(classifier, **settings), jit_compile=jit_compile)
+    logits = logits_of(classifier)
+    loop = tf.function(inner_loop(logits, **settings), jit_compile=jit_compile)
     return shared_out(loop, strategy) if strategy else loop
 
 
 compiled_once = functools.lru_cache(maxsize=16)(compiled)
+
+
+def verification(classifier: Callable, targeted: bool) -> Callable:
+    """What an example must pass in the end: the classifier's own word, outside the loops."""
+
+    def holds(examples, labels, confidence):
+        return is_adversarial(classifier(examples), labels, confidence, targeted)
+
+    return holds
 
 
 def attack(
@@ -111,7 +130,7 @@ def attack(
     x,
     labels,
     *,
-    confidences: Sequence[float],
+    confidence: float | Sequence[float],
     targeted: bool,
     learning_rate: float,
     max_iterations: int,
@@ -130,7 +149,6 @@ def attack(
         inner_loop: of the exact search: from the classifier and the attack's settings
             (targeted, learning_rate, max_iterations, bounds, own_settings) to a `Minimize`.
         rules: of the adaptive search.
-        confidences: kappas, at least one.
         own_settings: of this attack alone, at least 0.
         The rest is as in the attacks.
 
@@ -145,16 +163,17 @@ def attack(
         batch_size=batch_size,
         **own_settings,
     )
-    for confidence in confidences:
-        check_settings(confidence=confidence)
-    if not len(confidences):
-        raise ValueError("confidence: expected a number or some numbers, got none.")
-    if search not in ("exact", "adaptive"):
-        raise ValueError(f"search must be 'exact' or 'adaptive', got {search!r}.")
+    confidences = check_confidences(confidence)
+    check_choice("search", search, ("exact", "adaptive"))
+    check_choice("targeted", targeted, (True, False))
+    check_choice("progress", progress, (True, False))
+    check_choice("jit_compile", jit_compile, (None, True, False))
+    bounds = check_bounds(bounds)
     x, labels = check_inputs(x, labels, bounds)
     check_classifier(classifier, x, labels, batch_size)
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if jit_compile is None:  # on a CPU, XLA's convolutions are slower than TensorFlow's
-        jit_compile = bool(tf.config.list_physical_devices("GPU"))
+        jit_compile = has_gpu
     strategy = current_strategy()
     devices = strategy.num_replicas_in_sync if strategy else 1
     # A Keras model's graph does not change, but what another callable does may.
@@ -162,11 +181,12 @@ def attack(
     loop = functools.partial(
         compile_loop,
         classifier=classifier,
-        jit_compile=jit_compile,
         strategy=strategy,
         targeted=targeted,
-        bounds=tuple(bounds),
     )
+    # As Keras compiles `predict`: an example that holds here holds there.
+    holds = loop(verification, jit_compile=jit_compile and has_gpu)
+    loop = functools.partial(loop, jit_compile=jit_compile, bounds=bounds)
 
     if search == "exact":
         minimize = loop(
@@ -208,7 +228,7 @@ def attack(
                 rules,
                 images,
                 labels,
-                classifier(images),
+                logits_of(classifier)(images),
                 targeted,
                 bounds,
                 after_step,
@@ -227,13 +247,37 @@ def attack(
         for start in range(0, len(x), size):
             count = len(x[start : start + size])
             padding = [(0, size - count)]
-            found = solve(
-                np.pad(x[start : start + size], padding + [(0, 0)] * 3, mode="edge"),
-                np.pad(labels[start : start + size], padding, mode="edge"),
-                bar.update,
+            images = np.pad(
+                x[start : start + size], padding + [(0, 0)] * 3, mode="edge"
             )
+            its_labels = np.pad(labels[start : start + size], padding, mode="edge")
+            found = [
+                {
+                    rule: verified(holds, images, its_labels, kappa, result)
+                    for rule, result in by_rule.items()
+                }
+                for kappa, by_rule in zip(
+                    confidences, solve(images, its_labels, bar.update), strict=True
+                )
+            ]
             parts.append([first(result, count) for result in found])
     return [joined(of_one) for of_one in zip(*parts, strict=True)]
+
+
+def verified(
+    holds: Callable,
+    images: np.ndarray,
+    labels: np.ndarray,
+    confidence: float,
+    result: AttackResult,
+) -> AttackResult:
+    """A result whose every success holds when the classifier is asked once more.
+
+    In a chunk of the size of the loops', for which its kernels give the same bits.
+    """
+    kappa = tf.fill([len(images)], float(confidence))
+    hold = holds(tf.constant(result.adversarial), tf.constant(labels), kappa).numpy()
+    return measured(images, result.adversarial, result.success & hold, result.const)
 
 
 def first(results: dict[str, AttackResult], count: int) -> dict[str, AttackResult]:

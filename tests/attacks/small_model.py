@@ -42,7 +42,8 @@ class Spy:
     """A classifier that keeps what it is called with.
 
     The attacks take any function that TensorFlow can differentiate, so this shows their
-    iterates without reaching into them. `calls` begins with the attack's check of the model.
+    iterates without reaching into them. `calls` begins with the attack's check of the model and
+    ends with the verification of each rule's examples.
     """
 
     def __init__(self, classifier: Callable):

@@ -1,10 +1,13 @@
 """Bad input to the attacks: each one clear error, before any work."""
 
+import re
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from attacks import carlini_wagner_l2, elastic_net
+from attacks import InputError, InputTypeError, carlini_wagner_l2, elastic_net
 from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, images
 
 MODEL, X, LABELS = SmallModel(), images(20), np.arange(20) % CLASSES
@@ -49,16 +52,41 @@ BAD_CLASSIFIERS = {
     "NaN": (lambda x: MODEL(x) * np.nan, "NaN or infinite logits"),
     "infinite": (lambda x: MODEL(x) + np.inf, "NaN or infinite logits"),
     "one output": (lambda x: MODEL(x)[:, :1], r"\[N, K\] with K at least 2"),
-    "half precision": (lambda x: tf.cast(MODEL(x), "float16"), "float32.*float16"),
+    "integers": (lambda x: tf.cast(MODEL(x), "int32"), "must return floats.*int32"),
+    "half probabilities": (
+        lambda x: tf.nn.softmax(tf.cast(MODEL(x), "bfloat16")),
+        "probabilities.*logits",
+    ),
+    "other images": (
+        lambda x: MODEL(x[:, :2]),
+        r"fails on images of shape \(20, 6, 6, 1\)",
+    ),
     "no classes": (lambda x: MODEL(x)[:, 0], r"\[N, K\]"),
 }
 BAD_SETTINGS = {
-    "confidence": [-1.0, np.nan, np.inf],
+    "confidence": [-1.0, np.nan, np.inf, 1e39],
     "learning_rate": [0.0, -0.1, np.nan],
     "max_iterations": [0, -5],
     "binary_search_steps": [0],
     "initial_const": [0.0, -1.0, np.inf],
     "batch_size": [0, -1],
+}
+BAD_TYPES = {
+    "confidence": ["a", None, True, 1j, [[1.0], [1.0, 2.0]]],
+    "learning_rate": ["0.1", True, [0.1]],
+    "max_iterations": [2.5, True, "10", 10.0],
+    "binary_search_steps": [2.5, np.float32(2)],
+    "initial_const": ["1", False],
+    "batch_size": [2.5, True],
+    "bounds": ["ab", 1.0, None, (0.0, 0.5, 1.0), ("0", "1"), (False, True)],
+    "targeted": ["no", 1, None],
+    "progress": ["no", 0],
+    "jit_compile": ["yes", 1],
+    "search": [None, 3, ["exact"]],
+}
+BAD_VALUES = {
+    "bounds": [(1.0, 0.0), (0.5, 0.5), (0, np.inf), (np.nan, 1), (0, 1e39)],
+    "search": ["quick", ""],
 }
 
 both_attacks = pytest.mark.parametrize("attack", [carlini_wagner_l2, elastic_net])
@@ -94,17 +122,56 @@ def test_classifier(attack, case):
     [(name, value) for name, values in BAD_SETTINGS.items() for value in values],
 )
 def test_settings(attack, name, value):
-    with pytest.raises(ValueError, match=f"^{name} must be .* 0, got {value}"):
+    with pytest.raises(
+        InputError, match=f"^{name} must be .* 0, got {re.escape(str(value))}"
+    ):
         attack(MODEL, X, LABELS, **{name: value})
+
+
+@both_attacks
+@pytest.mark.parametrize("name", BAD_TYPES)
+def test_types(attack, name):
+    for value in BAD_TYPES[name]:
+        with pytest.raises(InputTypeError, match=f"^{name} must be .*, got ") as caught:
+            attack(MODEL, X, LABELS, **{name: value})
+        assert isinstance(caught.value, (TypeError, ValueError))
+
+
+@both_attacks
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_values(attack, name):
+    for value in BAD_VALUES[name]:
+        with pytest.raises(InputError, match=f"^{name} must be .*, got ") as caught:
+            attack(MODEL, X, LABELS, **{name: value})
+        assert not isinstance(caught.value, InputTypeError)
+
+
+@both_attacks
+def test_images_of_another_size_than_the_models(attack):
+    model = keras.Sequential(
+        [keras.layers.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(CLASSES)]
+    )
+    with pytest.raises(
+        InputError, match=r"\[None, 6, 6, 1\].*got shape \(20, 5, 6, 1\)"
+    ):
+        attack(model, X[:, :5], LABELS)
+
+
+@both_attacks
+def test_what_is_no_classifier_or_no_array(attack):
+    with pytest.raises(InputTypeError, match="classifier must be callable.*NoneType"):
+        attack(None, X, LABELS)
+    with pytest.raises(InputTypeError, match="images must be an array"):
+        attack(MODEL, [[0.5], [0.5, 0.5]], LABELS)
+
+
+def test_numbers_of_numpy_are_numbers():
+    settings = {"confidence": np.float32(0), "max_iterations": np.int64(2)}
+    settings |= {"batch_size": np.int32(20), "binary_search_steps": np.uint8(1)}
+    settings |= {"targeted": np.bool_(False), "bounds": np.array([0.0, 1.0])}
+    assert len(carlini_wagner_l2(MODEL, X, LABELS, **settings).success) == len(X)
 
 
 def test_beta():
     with pytest.raises(ValueError, match="^beta must be .* at least 0, got -0.1"):
         elastic_net(MODEL, X, LABELS, beta=-0.1)
-
-
-@both_attacks
-@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.5, 0.5)])
-def test_bounds(attack, bounds):
-    with pytest.raises(ValueError, match="low < high"):
-        attack(MODEL, np.full((1, *SHAPE), 0.5), [0], bounds=bounds)

@@ -125,7 +125,7 @@ def spied(model, x0, labels, *, c, beta, confidence=0.0, targeted=False):
         initial_const=c,
         jit_compile=False,
     )
-    calls = np.array(spy.calls[1:])
+    calls = np.array(spy.calls[1:-2])
     assert calls.shape == (2 * ITERATIONS, *x0.shape)
     return calls[0::2], calls[1::2], results
 
