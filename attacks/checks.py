@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,17 @@ from attacks.classifier import in_inference_mode
 
 WHOLE = ("max_iterations", "binary_search_steps", "batch_size", "gradients")
 MAY_BE_ZERO = ("confidence", "beta")
+
+OF_SEARCH = {
+    "exact": (
+        "learning_rate",
+        "max_iterations",
+        "binary_search_steps",
+        "initial_const",
+        "momentum",
+    ),
+    "primal_dual": ("gradients",),
+}
 
 
 class InputError(ValueError):
@@ -59,7 +71,28 @@ def check_choice(name: str, value: object, choices: Sequence) -> None:
     )
 
 
-def check_confidences(confidence: object) -> list[float]:
+def check_search(search: str, **settings: Any) -> dict[str, Any]:
+    """The settings that were given, which is not None: all of them the search's own.
+
+    Raises:
+        InputTypeError: the search's name is no string.
+        InputError: there is no such search, or a setting is another's.
+    """
+    if search == "adaptive":
+        raise InputError("search must be 'primal_dual', as 'adaptive' is named now.")
+    check_choice("search", search, tuple(OF_SEARCH))
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name, value in given.items():
+        if name not in OF_SEARCH[search]:
+            (other,) = (other for other, own in OF_SEARCH.items() if name in own)
+            raise InputError(
+                f"{name} must be left out with search={search!r}, because it is a setting "
+                f"of search={other!r}, got {value!r}."
+            )
+    return given
+
+
+def check_confidences(confidence: Any) -> list[float]:
     """The confidences that a number or several of them stand for.
 
     Raises:
@@ -78,7 +111,7 @@ def check_confidences(confidence: object) -> list[float]:
     return confidences
 
 
-def check_bounds(bounds: object) -> tuple[float, float]:
+def check_bounds(bounds: Any) -> tuple[float, float]:
     """The bounds as two numbers.
 
     Raises:
@@ -87,7 +120,7 @@ def check_bounds(bounds: object) -> tuple[float, float]:
     """
     expected = f"bounds must be two finite numbers (low, high) with low < high, got {bounds!r}."
     try:
-        low, high = bounds  # type: ignore[misc]
+        low, high = bounds
     except (TypeError, ValueError) as error:
         raise InputTypeError(expected) from error
     for value in (low, high):

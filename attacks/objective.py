@@ -62,6 +62,22 @@ def is_adversarial(
     return finite & (wins if targeted else ~wins)
 
 
+def keep(best: tuple, other: tuple) -> tuple:
+    """Image by image the better of two, the first where they are equal.
+
+    Args:
+        best: tensors [N, ...], the first of them the score, [N]: the lower, the better.
+        other: likewise.
+    """
+    better = other[0] < best[0]
+
+    def chosen(one, two):
+        ones = [1] * (len(one.shape) - 1)
+        return tf.where(tf.reshape(better, [-1, *ones]), two, one)
+
+    return tuple(chosen(one, two) for one, two in zip(best, other, strict=True))
+
+
 def per_image(values: tf.Tensor) -> tf.Tensor:
     """[N] -> [N, 1, 1, 1], to broadcast against images."""
     return values[:, None, None, None]

@@ -1,21 +1,24 @@
-"""An adaptive search over several confidences at once: each begins where its neighbour ended.
+"""The primal-dual search over several confidences at once: each begins where its neighbour ended.
 
-A low confidence finds, for each image, the classes that `adaptive.search` would aim at. Each
-class is then a lane, whose minimisation by the smooth rule is carried upward and
-downward from there. The L1 rule starts anew from it, because a sparse example is a poor start
-for another one: all lanes race for a few iterations, and the one that leads goes on.
+A low confidence finds, for each image, the classes that `primal_dual.search` would aim at.
+Each class is then a lane, whose minimisation by the smooth rule is carried upward and
+downward from there by warm starts. The L1 rule starts anew from it, because a sparse example
+is a poor start for another one: one rung of successive halving (Jamieson & Talwalkar 2016,
+arXiv 1502.07943) gives all lanes a few iterations, and the one that leads the rest.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from attacks.adaptive import PASSES, Problem, Rule, State, at_rest
-from attacks.objective import margin
+from attacks.lagrangian import Problem, Rule, State, at_rest
+from attacks.objective import keep, margin
 from attacks.result import AttackResult
 
-RACE = 15  # iterations before all lanes but one are left
+LANES = 3  # classes that are aimed at, at most
+RUNG = 15  # iterations before all lanes but one are left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +55,12 @@ def search(
 def opened(problem: Problem, confidence: float) -> tuple[list[Lane], list[dict]]:
     """Lanes to the classes that the smooth rule reaches, one after the other."""
     smooth, excluded, lanes, bests = problem.rules[0], problem.any_class(), [], []
-    for _ in range(1 if problem.targeted else min(PASSES, problem.num_classes - 1)):
+    for _ in range(1 if problem.targeted else min(LANES, problem.num_classes - 1)):
         state, best, rival = problem.run(
-            smooth, confidence, excluded, at_rest(problem.x0), problem.nothing()
+            smooth,
+            problem.goal(confidence, excluded),
+            at_rest(problem.x0),
+            problem.nothing(),
         )
         aim = excluded if problem.targeted else problem.all_but(rival)
         lanes.append(Lane(aim, state, gap(problem, aim, confidence)))
@@ -71,12 +77,11 @@ def carried(
     ends, bests = [], []
     for lane in lanes:
         there = gap(problem, lane.excluded, confidence)
-        # Downward, c shrinks with the gap; upward, the phase adds what is missing.
-        const = lane.state.const * tf.minimum(there / lane.gap, 1.0)
-        start = at_rest(lane.state.x)._replace(const=const)
-        state, best, _ = problem.run(
-            smooth, confidence, lane.excluded, start, problem.nothing()
-        )
+        # Downward, the multiplier shrinks with the gap; upward, the phase adds what is missing.
+        multiplier = lane.state.multiplier * tf.minimum(there / lane.gap, 1.0)
+        start = at_rest(lane.state.x)._replace(multiplier=multiplier)
+        goal = problem.goal(confidence, lane.excluded)
+        state, best, _ = problem.run(smooth, goal, start, problem.nothing())
         ends.append(Lane(lane.excluded, state, there))
         bests.append(best)
     return ends, bests
@@ -85,11 +90,17 @@ def carried(
 def finished(
     problem: Problem, confidence: float, lanes: Sequence[Lane], bests: Sequence[dict]
 ) -> dict[str, AttackResult]:
-    """What a confidence gives in the end, after the race by each rule but the smooth one."""
+    """What a confidence gives in the end, after a rung of each rule but the smooth one."""
+    rung = problem.scaled(RUNG)
     for rule in shortened(problem)[1:]:
         raced = [
             problem.run(
-                rule, confidence, lane.excluded, at_rest(lane.state.x), best, 0, RACE
+                rule,
+                problem.goal(confidence, lane.excluded),
+                at_rest(lane.state.x),
+                best,
+                0,
+                rung,
             )
             for lane, best in zip(lanes, bests, strict=True)
         ]
@@ -97,11 +108,10 @@ def finished(
         leads = tf.argmin(tf.stack([best[rule.name][0] for best in bests], 1), axis=1)
         _, best, _ = problem.run(
             rule,
-            confidence,
-            choose(leads, [lane.excluded for lane in lanes]),
+            problem.goal(confidence, choose(leads, [lane.excluded for lane in lanes])),
             State(*(choose(leads, parts) for parts in zip(*states, strict=True))),
             merged(bests),
-            RACE,
+            rung,
         )
         bests = [best]
     problem.after_phase()
@@ -116,18 +126,20 @@ def shortened(problem: Problem) -> list[Rule]:
     if problem.targeted:
         return list(problem.rules)
     smooth, *sparse = problem.rules
-    replace = dataclasses.replace
-    return [
-        replace(
-            smooth,
-            iterations=18 if sparse else 22,
-            step=(0.3, 0.03),
-            drift=(0.3, 0.03),
-        ),
-        *(
-            replace(r, iterations=76, step=(0.3, 0.008), drift=(0.25, 0.04))
-            for r in sparse
-        ),
+    few = dataclasses.replace(
+        smooth,
+        iterations=problem.scaled(18 if sparse else 22),
+        primal_step=(0.3, 0.03),
+        dual_step=(0.3, 0.03),
+    )
+    return [few] + [
+        dataclasses.replace(
+            rule,
+            iterations=problem.scaled(76),
+            primal_step=(0.3, 0.008),
+            dual_step=(0.25, 0.04),
+        )
+        for rule in sparse
     ]
 
 
@@ -143,11 +155,9 @@ def choose(index: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.gather(tf.stack(tensors, axis=1), index, axis=1, batch_dims=1)
 
 
-def merged(bests: Sequence[Mapping]) -> dict:
+def merged(bests: Sequence[dict]) -> dict:
     """Image by image and rule by rule the best of several."""
-    best = {}
-    for rule in bests[0]:
-        scores, examples, consts = zip(*(b[rule] for b in bests), strict=True)
-        least = tf.argmin(tf.stack(scores, axis=1), axis=1)
-        best[rule] = tuple(choose(least, t) for t in (scores, examples, consts))
-    return best
+    return {
+        rule: functools.reduce(keep, [best[rule] for best in bests])
+        for rule in bests[0]
+    }

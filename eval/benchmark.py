@@ -175,7 +175,7 @@ class Bench:
             craft = ours(self.classifier, settings, contender)
         repeats = 1
         if (
-            contender == "adaptive"
+            contender == "primal_dual"
         ):  # the others take minutes, of which compiling is none
             craft(x, labels)
             repeats = self.repeats
@@ -197,7 +197,7 @@ class Bench:
         import attacks
 
         def craft(confidence):
-            shared = {"confidence": confidence, "search": "adaptive"}
+            shared = {"confidence": confidence, "search": "primal_dual"}
             x, labels = self.images(self.num_examples)
             if attack == "cw":
                 found = attacks.carlini_wagner_l2(self.classifier, x, labels, **shared)
@@ -294,7 +294,7 @@ def measurements(bench: Bench) -> dict[str, Callable[[], dict]]:
         jobs[f"sweep {attack}"] = functools.partial(bench.sweep, attack)
     for confidence in bench.confidences:
         for attack in reversed(RULES):
-            for contender in ("adaptive", "foolbox", "exact"):
+            for contender in ("primal_dual", "foolbox", "exact"):
                 jobs[f"quality {attack} {confidence:g} {contender}"] = (
                     functools.partial(bench.quality, attack, confidence, contender)
                 )
@@ -380,7 +380,7 @@ def figure(results: dict) -> Figure:
             xlabel="images in a chunk",
             ylabel="ms an image and iteration",
         )
-        right.set(xlabel="confidences in a call", ylabel="seconds, adaptive search")
+        right.set(xlabel="confidences in a call", ylabel="seconds, primal-dual search")
         right.set_ylim(0, 1.6 * right.get_ylim()[1])  # the legend's room
         left.legend(), right.legend()
         return drawn

@@ -37,14 +37,14 @@ Craft = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 
 def ours(classifier: keras.Model, settings: Settings, search: str) -> Craft:
     """This project's attack, all images of a call in one chunk of up to 64."""
-    shared = {
-        "confidence": settings.confidence,
-        "learning_rate": settings.learning_rate,
-        "initial_const": settings.initial_const,
-        "max_iterations": settings.max_iterations,
-        "binary_search_steps": settings.binary_search_steps,
-        "search": search,
-    }
+    shared = {"confidence": settings.confidence, "search": search}
+    if search == "exact":
+        shared |= {
+            "learning_rate": settings.learning_rate,
+            "initial_const": settings.initial_const,
+            "max_iterations": settings.max_iterations,
+            "binary_search_steps": settings.binary_search_steps,
+        }
 
     def craft(x, labels):
         if settings.attack == "cw":

@@ -120,13 +120,13 @@ class Evaluation:
     def _groups(self) -> list[list[Run]]:
         """The runs that are crafted together.
 
-        Under the adaptive search these are the runs that differ in confidence alone, each of
+        Under the primal-dual search these are the runs that differ in confidence alone, each of
         which begins where another ended; otherwise each run stands for itself.
         """
         groups = {}
         for run in self.grid:
             swept = (
-                ATTACKS[run.attack].sweep and self.search.get("search") == "adaptive"
+                ATTACKS[run.attack].sweep and self.search.get("search") == "primal_dual"
             )
             groups.setdefault((run.attack, run.beta) if swept else run, []).append(run)
         return list(groups.values())
@@ -341,7 +341,9 @@ def run_evaluation(args) -> None:
         numbers("betas", args.betas) or preset.betas,
     )
     directory = Path(args.output_dir or f"runs/{args.dataset}-{args.preset}")
-    search = dict(preset.search) | ({"search": args.search} if args.search else {})
+    search = dict(preset.search)
+    if args.search == "primal_dual":  # which has none of the exact search's settings
+        search = {"search": "primal_dual"}
     settings = {
         "dataset": args.dataset,
         "classifier": args.classifier,
@@ -480,7 +482,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum(
         "search",
         None,
-        ["exact", "adaptive"],
+        ["exact", "primal_dual"],
         "Over c: as published, or for a twentieth of the gradients [as the preset].",
     )
     flags.DEFINE_string("output_dir", None, "Results [runs/<dataset>-<preset>].")

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from attacks import carlini_wagner_l2, elastic_net
 from attacks.result import measured
-from attacks.search import verified
+from attacks.victim import Victim
 
 SHAPE, CLASSES = (8, 8, 1), 4
 SETTINGS = {
     "exact": {"max_iterations": 30, "binary_search_steps": 3, "initial_const": 1.0},
-    "adaptive": {"search": "adaptive"},
+    "primal_dual": {"search": "primal_dual"},
 }
 
 
@@ -99,7 +99,7 @@ def test_models_of_another_precision(images, dtype):
             np.testing.assert_array_equal(result.success, holds)
 
 
-def test_an_example_that_does_not_hold_is_no_success(images):
+def test_an_example_that_does_not_hold_is_no_success(images, monkeypatch):
     labels = np.arange(20) % CLASSES
     examples = np.clip(images + np.float32(0.1), 0, 1)
     success = np.arange(20) < 15
@@ -110,7 +110,9 @@ def test_an_example_that_does_not_hold_is_no_success(images):
         asked.append((x.numpy(), labels.numpy(), confidence.numpy()))
         return tf.constant(np.arange(20) % 2 == 0)
 
-    result = verified(holds, images, labels, 3.0, found)
+    victim = Victim(build(dropout()), targeted=False, bounds=(0, 1), jit_compile=None)
+    monkeypatch.setattr(victim, "_holds", holds)
+    result = victim.verified(images, labels, 3.0, found)
     np.testing.assert_array_equal(asked[0][0], found.adversarial)
     np.testing.assert_array_equal(asked[0][1], labels)
     np.testing.assert_array_equal(asked[0][2], np.full(20, 3.0))

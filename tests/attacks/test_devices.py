@@ -20,7 +20,7 @@ from attacks import carlini_wagner_l2, elastic_net
 def craft(attack, model, **settings):
     x = np.random.RandomState(0).uniform(size=(64, 8, 8, 1)).astype(np.float32)
     labels = np.asarray(model(x)).argmax(axis=1)
-    found = attack(model, x, labels, initial_const=1.0, **settings)
+    found = attack(model, x, labels, **settings)
     return [
         np.array(field)
         for results in (found if isinstance(found, list) else [found])
@@ -45,13 +45,14 @@ with strategy.scope():
     mirrored = build()
 mirrored.set_weights(model.get_weights())
 
+few = {"initial_const": 1.0, "max_iterations": 20, "binary_search_steps": 3}
 same = {}
 for name, attack, settings in [
-    ("cw", carlini_wagner_l2, {"max_iterations": 20, "binary_search_steps": 3}),
-    ("ead", elastic_net, {"max_iterations": 20, "binary_search_steps": 3}),
-    ("cw adaptive", carlini_wagner_l2, {"search": "adaptive"}),
-    ("ead adaptive", elastic_net, {"search": "adaptive"}),
-    ("ead sweep", elastic_net, {"search": "adaptive", "confidence": [0.0, 1.0, 2.0]}),
+    ("cw", carlini_wagner_l2, few),
+    ("ead", elastic_net, few),
+    ("cw primal-dual", carlini_wagner_l2, {"search": "primal_dual"}),
+    ("ead primal-dual", elastic_net, {"search": "primal_dual"}),
+    ("ead sweep", elastic_net, {"search": "primal_dual", "confidence": [0.0, 1.0, 2.0]}),
 ]:
     one = craft(attack, model, **settings)
     with strategy.scope():
@@ -72,7 +73,7 @@ def same() -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(
-    "attack", ["cw", "ead", "cw adaptive", "ead adaptive", "ead sweep"]
+    "attack", ["cw", "ead", "cw primal-dual", "ead primal-dual", "ead sweep"]
 )
 def test_two_devices_give_what_one_gives(same, attack):
     assert same[attack]

@@ -11,9 +11,9 @@ QUICK = {"max_iterations": 60, "binary_search_steps": 5, "initial_const": 0.1}
 
 
 def craft(rule, classifier, x, labels, **settings):
-    settings = QUICK | settings
+    if settings.get("search") != "primal_dual":
+        settings = QUICK | ({"learning_rate": 0.05} if rule == "L2" else {}) | settings
     if rule == "L2":
-        settings = {"learning_rate": 0.05} | settings
         settings.pop("beta", None)
         return carlini_wagner_l2(classifier, x, labels, **settings)
     return elastic_net(classifier, x, labels, **settings)[rule]

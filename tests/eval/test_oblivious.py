@@ -273,7 +273,7 @@ def test_a_second_run_makes_nothing(copied, monkeypatch, capsys):
     assert (copied / "results.json").read_bytes() == before
 
 
-def test_the_adaptive_search_sweeps_the_confidences(
+def test_the_primal_dual_search_sweeps_the_confidences(
     finished, tmp_path, monkeypatch, capsys
 ):
     """A call for each attack, beta and part; all of it again when a confidence is added."""
@@ -286,8 +286,8 @@ def test_the_adaptive_search_sweeps_the_confidences(
             return attack(*args, **settings)
 
         monkeypatch.setattr(grid, name, spy)
-    adaptive = {"search": "adaptive", "models_dir": str(finished / "models")}
-    run(tmp_path / "run", **adaptive)
+    swept = {"search": "primal_dual", "models_dir": str(finished / "models")}
+    run(tmp_path / "run", **swept)
     assert calls == [[0.0, 5.0]] * 4
     first = results(tmp_path / "run")
     assert [row["confidence"] for row in first] == [0.0, 5.0] * 6
@@ -295,11 +295,11 @@ def test_the_adaptive_search_sweeps_the_confidences(
     assert all(a["mean_l2"] < b["mean_l2"] for a, b in zip(first[::2], first[1::2]))
 
     capsys.readouterr()
-    run(tmp_path / "run", **adaptive)
+    run(tmp_path / "run", **swept)
     assert counts(capsys.readouterr().out) == (FILES, 0)
     assert results(tmp_path / "run") == first
 
-    run(tmp_path / "run", **adaptive, confidences=["0", "5", "2"])
+    run(tmp_path / "run", **swept, confidences=["0", "5", "2"])
     assert calls[4:] == [[0.0, 2.0, 5.0]] * 4
     assert len(results(tmp_path / "run")) == 18
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attacks.search import next_const, search_const
+from attacks.exact import next_const, search_const
 
 
 def model_of_search(successes, scores, initial_const):

@@ -1,12 +1,12 @@
-"""The adaptive search does no worse than the exact one, for a fraction of the gradients."""
+"""The primal-dual search does no worse than the exact one, for a fraction of the gradients."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from attacks import carlini_wagner_l2, elastic_net
-from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, images
+from attacks import InputError, carlini_wagner_l2, elastic_net
+from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, images
 from tests.attacks.test_properties import RULES, assert_alike, craft
 
 EXACT = {"max_iterations": 300, "binary_search_steps": 9, "initial_const": 1e-3}
@@ -48,11 +48,11 @@ def test_no_lower_success_and_no_larger_distance(model, rule, confidence, target
         labels = (labels + 1) % CLASSES
     settings = {"confidence": confidence, "targeted": targeted}
     exact = craft(rule, model, x, labels, **settings, **EXACT)
-    adaptive = craft(rule, model, x, labels, **settings, search="adaptive")
-    assert adaptive.success.sum() >= exact.success.sum()
-    both = exact.success & adaptive.success
+    dual = craft(rule, model, x, labels, **settings, search="primal_dual")
+    assert dual.success.sum() >= exact.success.sum()
+    both = exact.success & dual.success
     assert both.sum() >= 10
-    assert score(rule, adaptive)[both].mean() <= 1.01 * score(rule, exact)[both].mean()
+    assert score(rule, dual)[both].mean() <= 1.01 * score(rule, exact)[both].mean()
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -69,7 +69,7 @@ def test_result_is_what_it_says(model, rule, confidence, targeted):
         labels,
         confidence=confidence,
         targeted=targeted,
-        search="adaptive",
+        search="primal_dual",
     )
     success, n = result.success, np.arange(len(x))
     assert success.any()
@@ -108,17 +108,17 @@ def test_agreement_up_to_large_confidences(confidence, targeted):
     if targeted:
         labels = (labels + 1) % CLASSES
     settings = {"confidence": confidence, "targeted": targeted}
-    exact, adaptive = (
+    exact, dual = (
         {
             "L2": carlini_wagner_l2(model, x, labels, **settings, **how),
             **elastic_net(model, x, labels, **settings, **how),
         }
-        for how in (EXACT | {"max_iterations": 150}, {"search": "adaptive"})
+        for how in (EXACT | {"max_iterations": 150}, {"search": "primal_dual"})
     )
     for rule in RULES:
-        assert adaptive[rule].success.sum() >= exact[rule].success.sum() >= 10
-        both = exact[rule].success & adaptive[rule].success
-        least, found = score(rule, exact[rule])[both], score(rule, adaptive[rule])[both]
+        assert dual[rule].success.sum() >= exact[rule].success.sum() >= 10
+        both = exact[rule].success & dual[rule].success
+        least, found = score(rule, exact[rule])[both], score(rule, dual[rule])[both]
         assert found.mean() <= 1.01 * least.mean()
 
 
@@ -130,7 +130,7 @@ SWEPT = (2.0, 0.0, 1.0, 0.0)  # in any order, and one twice
 def test_a_sweep_finds_what_separate_calls_find(model, rule, targeted):
     x = images(32)
     labels = (model.logits(x).argmax(axis=1) + targeted) % CLASSES
-    settings = {"targeted": targeted, "search": "adaptive"}
+    settings = {"targeted": targeted, "search": "primal_dual"}
     found = craft_all(rule, model, x, labels, SWEPT, **settings)
     assert len(found) == len(SWEPT)
     for kappa, result in zip(SWEPT, found, strict=True):
@@ -161,8 +161,10 @@ def test_a_sweep_of_the_exact_search_is_separate_calls(model, rule):
 def test_a_sweep_of_one_is_a_list_of_one(model):
     x = images(16)
     labels = model.logits(x).argmax(axis=1)
-    (swept,) = craft_all("EN", model, x, labels, [1.0], search="adaptive")
-    assert_same(swept, craft("EN", model, x, labels, confidence=1.0, search="adaptive"))
+    (swept,) = craft_all("EN", model, x, labels, [1.0], search="primal_dual")
+    assert_same(
+        swept, craft("EN", model, x, labels, confidence=1.0, search="primal_dual")
+    )
 
 
 @pytest.mark.parametrize("confidence", [[], [1.0, -1.0], [[1.0, np.nan]]])
@@ -189,8 +191,8 @@ def test_nothing_is_traced_after_the_first_chunk(monkeypatch):
     labels = np.asarray(keras_model(x)).argmax(axis=1)
     for settings in (
         {"search": "exact", "max_iterations": 3, "binary_search_steps": 3},
-        {"search": "adaptive"},
-        {"search": "adaptive", "confidence": [0.0, 1.0, 2.0]},
+        {"search": "primal_dual"},
+        {"search": "primal_dual", "confidence": [0.0, 1.0, 2.0]},
     ):
         elastic_net(keras_model, x[:16], labels[:16], batch_size=16, **settings)
         before = len(traced)
@@ -202,16 +204,40 @@ def test_nothing_is_traced_after_the_first_chunk(monkeypatch):
 def test_an_image_does_not_depend_on_its_neighbours(model, rule):
     x = images(64)
     labels = model.logits(x).argmax(axis=1)
-    together = craft(rule, model, x, labels, search="adaptive", batch_size=64)
-    apart = craft(rule, model, x, labels, search="adaptive", batch_size=16)
+    together = craft(rule, model, x, labels, search="primal_dual", batch_size=64)
+    apart = craft(rule, model, x, labels, search="primal_dual", batch_size=16)
     assert_alike(together, apart)
+
+
+def test_the_batch_size_changes_no_bit():
+    """Also where a batch is no multiple of what a register holds."""
+    keras.utils.set_random_seed(1)
+    spread = keras.initializers.RandomNormal(stddev=1.0)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4, 4, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(5, kernel_initializer=spread),
+        ]
+    )
+    x = np.random.RandomState(0).uniform(size=(34, 4, 4, 3)).astype(np.float32)
+    labels = model.predict(x, verbose=0).argmax(axis=1)
+    together, by_seven, alone = (
+        elastic_net(model, x, labels, search="primal_dual", batch_size=size)
+        for size in (64, 7, 1)
+    )
+    for rule, result in together.items():
+        assert result.success.all()
+        assert_same(result, by_seven[rule])
+        assert_same(result, alone[rule])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_box_of_another_size_gives_the_same_examples(model, rule):
     x = images(16)
     labels = model.logits(x).argmax(axis=1)
-    here = craft(rule, model, x, labels, beta=0.02, search="adaptive")
+    here = craft(rule, model, x, labels, beta=0.02, search="primal_dual")
     there = craft(
         rule,
         lambda images: model((images + 1) / 2),
@@ -219,7 +245,7 @@ def test_a_box_of_another_size_gives_the_same_examples(model, rule):
         labels,
         beta=0.04,  # ||2d||_2^2 + 2 beta ||2d||_1 = 4 (||d||_2^2 + beta ||d||_1)
         bounds=(-1, 1),
-        search="adaptive",
+        search="primal_dual",
     )
     np.testing.assert_array_equal(here.success, there.success)
     np.testing.assert_allclose(2 * here.l1, there.l1, rtol=0.01)
@@ -229,12 +255,70 @@ def test_a_box_of_another_size_gives_the_same_examples(model, rule):
 def test_xla_gives_the_same(model):
     x = images(16)
     labels = model.logits(x).argmax(axis=1)
-    plain = elastic_net(model, x, labels, search="adaptive")
-    xla = elastic_net(model, x, labels, search="adaptive", jit_compile=True)
+    plain = elastic_net(model, x, labels, search="primal_dual")
+    xla = elastic_net(model, x, labels, search="primal_dual", jit_compile=True)
     for rule, result in plain.items():
         assert_alike(result, xla[rule])
 
 
-def test_an_unknown_search_is_refused(model):
-    with pytest.raises(ValueError, match="'exact' or 'adaptive'"):
-        craft("L1", model, images(1), np.array([0]), search="quick")
+def test_the_default_budget_and_half_of_it(model):
+    """Counted by a classifier that says how often it is asked for a gradient's image."""
+    x = images(16)
+    labels = model.logits(x).argmax(axis=1)
+    taken = {}
+    for attack, gradients in ((carlini_wagner_l2, 300), (elastic_net, 450)):
+        for budget in (None, gradients, gradients // 2, 6):
+            spy = Spy(model)
+            found = attack(spy, x, labels, search="primal_dual", gradients=budget)
+            rules = 1 if attack is carlini_wagner_l2 else 2
+            taken[budget] = (
+                len(spy.calls) - 2 - rules
+            )  # checks, clean logits, verification
+            assert np.shape(found[0] if rules == 1 else found["EN"][0]) == x.shape
+        assert taken[None] == taken[gradients] == gradients
+        assert 0.9 * (gradients // 2) <= taken[gradients // 2] <= gradients // 2
+        assert taken[6] <= 6
+
+
+def test_a_sweep_takes_a_budget(model):
+    x = images(16)
+    labels = model.logits(x).argmax(axis=1)
+    full, half = (
+        craft_all(
+            "L1", model, x, labels, SWEPT, search="primal_dual", gradients=gradients
+        )
+        for gradients in (None, 225)
+    )
+    for one, other in zip(full, half, strict=True):
+        assert other.success.all()
+        assert other.l1.mean() == pytest.approx(one.l1.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("search", "setting", "message"),
+    [
+        ("primal_dual", {"max_iterations": 10}, "^max_iterations must be left out"),
+        ("primal_dual", {"learning_rate": 0.1}, "^learning_rate must be left out"),
+        (
+            "primal_dual",
+            {"binary_search_steps": 1},
+            "^binary_search_steps must be left",
+        ),
+        ("primal_dual", {"initial_const": 1.0}, "^initial_const must be left out"),
+        ("primal_dual", {"momentum": "none"}, "^momentum must be left out"),
+        (
+            "exact",
+            {"gradients": 100},
+            "^gradients must be left .* search='primal_dual'",
+        ),
+        ("primal_dual", {"gradients": 5}, "^gradients must be at least 6.* got 5"),
+        ("primal_dual", {"gradients": 0}, "^gradients must be a whole number above 0"),
+        ("primal_dual", {"gradients": 1.5}, "^gradients must be a whole number"),
+        ("exact", {"momentum": "nesterov"}, "^momentum must be 'fista', 'original' or"),
+        ("adaptive", {}, "^search must be 'primal_dual', as 'adaptive' is named now"),
+        ("quick", {}, "^search must be 'exact' or 'primal_dual', got 'quick'"),
+    ],
+)
+def test_a_setting_is_never_ignored(model, search, setting, message):
+    with pytest.raises(InputError, match=message):
+        elastic_net(model, images(1), np.array([0]), search=search, **setting)

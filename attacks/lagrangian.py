@@ -1,0 +1,281 @@
+"""Primal and dual steps on the Lagrangian of a distance under a margin; see `primal_dual`."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from attacks.objective import is_adversarial, keep, margin, per_image
+from attacks.result import AttackResult, measured
+from attacks.victim import Victim
+
+MOMENTUM = 0.5  # of the gradients' running mean
+LONGEST = 2.0  # careful primal step that a gradient may take, in the L2 norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A distance to minimise, weight_l2 * ||d||_2^2 + weight_l1 * ||d||_1, and how.
+
+    Attributes:
+        name: in the results.
+        weight_l2: of the squared L2 norm.
+        weight_l1: of the L1 norm.
+        iterations: of a phase that minimises it.
+        primal_step: size of the first and the last step; geometric in between.
+        dual_step: by how much log c moves in the first and the last iteration; likewise.
+    """
+
+    name: str
+    weight_l2: float
+    weight_l1: float
+    iterations: int
+    primal_step: tuple[float, float]
+    dual_step: tuple[float, float]
+
+    def brought_to_unit_box(self, width: float) -> "Rule":
+        """The same rule for d / width, up to a factor."""
+        if not self.weight_l2:
+            return self
+        return dataclasses.replace(self, weight_l1=self.weight_l1 / width)
+
+
+class State(NamedTuple):
+    """Where a minimisation is.
+
+    Attributes:
+        x: [N, H, W, C] in [0, 1].
+        mean: of the constraint's gradients, [N, H, W, C].
+        multiplier: c, [N]; 0 at the beginning.
+    """
+
+    x: tf.Tensor
+    mean: tf.Tensor
+    multiplier: tf.Tensor
+
+
+def at_rest(x: tf.Tensor) -> State:
+    """A minimisation that begins at x."""
+    return State(x, tf.zeros_like(x), tf.zeros(tf.shape(x)[:1]))
+
+
+class Goal(NamedTuple):
+    """What a phase aims at, image by image.
+
+    Attributes:
+        x0: the images, [N, H, W, C] in [0, 1].
+        labels: int [N].
+        confidence: [N].
+        excluded: bool [N, K], classes that are not aimed at.
+        longest: [N], what a gradient may move an image by under a rule with an L2 term.
+    """
+
+    x0: tf.Tensor
+    labels: tf.Tensor
+    confidence: tf.Tensor
+    excluded: tf.Tensor
+    longest: tf.Tensor
+
+
+def inner_loop(
+    classifier: Callable,
+    targeted: bool,
+    bounds: tuple[float, float],
+    rule: Rule,
+    rules: Sequence[Rule],
+) -> Callable:
+    """Iterations toward one rule, scored by all rules.
+
+    Images are in [0, 1] here; `bounds` is what the classifier takes.
+    """
+    low, high = bounds
+    rule = rule.brought_to_unit_box(high - low)
+    rules = [r.brought_to_unit_box(high - low) for r in rules]
+
+    def phase(goal: Goal, state: State, best: dict, first, last):
+        """Iterations `first` to `last`.
+
+        Args:
+            goal: what is asked for.
+            state: where to go on from.
+            best: {rule: (score, example, multiplier)}, the best so far.
+            first: of the rule's iterations.
+            last: the one after the last.
+
+        Returns:
+            The state and the best by then, and the class that was aimed at, [N].
+        """
+        x0, labels, confidence, excluded, longest = goal
+        (x, mean, multiplier), rival = state, labels
+        log_c = tf.math.log(multiplier)
+        for k in tf.range(first, last):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                logits = classifier(low + (high - low) * x)
+                gap, rival = margin(logits, labels, targeted, excluded)
+                gap += confidence
+            gradient = tape.gradient(gap, x)
+            d = x - x0
+            squared = tf.reduce_sum(d**2, [1, 2, 3])
+            absolute = tf.reduce_sum(tf.abs(d), [1, 2, 3])
+
+            fooled = is_adversarial(logits, labels, confidence, targeted)
+            kept = {}
+            for r in rules:
+                distance = r.weight_l2 * squared + r.weight_l1 * absolute
+                score = tf.where(fooled, distance, float("inf"))
+                kept[r.name] = keep(best[r.name], (score, x, exp(log_c)))
+            best = kept
+
+            part = tf.cast(k, tf.float32) / rule.iterations
+            primal = between(rule.primal_step, part)
+            dual = between(rule.dual_step, part)
+            log_c = tf.where(
+                k == 0,
+                tf.math.log(initial_multiplier(rule, multiplier, gap, gradient)),
+                log_c + tf.where(gap < 0, -dual, dual),
+            )
+            mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
+            pull = primal * per_image(exp(log_c)) * mean
+            if rule.weight_l2:
+                length = tf.sqrt(tf.reduce_sum(pull**2, [1, 2, 3]))
+                pull *= per_image(tf.minimum(1.0, longest / (length + 1e-12)))
+            z = d - primal * 2 * rule.weight_l2 * d - pull
+            # Soft thresholding of d; EAD's `shrink` is of x, which rounds otherwise.
+            z = tf.sign(z) * tf.nn.relu(tf.abs(z) - primal * rule.weight_l1)
+            x = tf.clip_by_value(x0 + z, 0.0, 1.0)
+        return State(x, mean, exp(log_c)), best, rival
+
+    return phase
+
+
+def exp(values: tf.Tensor) -> tf.Tensor:
+    """exp, [N] -> [N], an image's bits the same wherever it stands in the batch.
+
+    On a CPU the last values of a vector, which fill no register of 16, are computed by
+    another formula than the rest, so the vector is filled up.
+    """
+    count = values.shape[0]
+    return tf.exp(tf.pad(values, [[0, -count % 16]]))[:count]
+
+
+def between(ends: tuple[float, float], part: tf.Tensor) -> tf.Tensor:
+    """Geometrically from the first to the last of two sizes."""
+    return ends[0] * (ends[1] / ends[0]) ** part
+
+
+def initial_multiplier(
+    rule: Rule, multiplier: tf.Tensor, gap: tf.Tensor, gradient: tf.Tensor
+) -> tf.Tensor:
+    """That of the linearised problem; for L1, twice that.
+
+    At a warm start, as much of it is added to the multiplier as the gap asks for.
+    """
+    if rule.weight_l2:
+        square = tf.reduce_sum(gradient**2, [1, 2, 3])
+        missing = 2 * rule.weight_l2 * tf.maximum(gap, 1e-3) / (square + 1e-12)
+        return multiplier + missing + 1e-12
+    steepest = tf.reduce_max(tf.abs(gradient), [1, 2, 3])
+    linear = 2 * rule.weight_l1 / (steepest + 1e-12) + 1e-12
+    return tf.where(multiplier > 0, multiplier, linear)
+
+
+class Problem:
+    """The images of one chunk in [0, 1], what is asked of them, and the compiled phases.
+
+    Args:
+        victim: the classifier.
+        rules: that the examples are scored by, the first being the smoothest.
+        pace: what the rules' iterations are multiplied by.
+        images: float32 [N, H, W, C] within the victim's bounds.
+        labels: int [N].
+        after_phase: called after each phase, in a sweep after each confidence.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        rules: Sequence[Rule],
+        pace: float,
+        images: np.ndarray,
+        labels: np.ndarray,
+        after_phase: Callable[[], object],
+    ):
+        low, high = victim.bounds
+        self._victim, self._pace, self._scored_by = victim, pace, tuple(rules)
+        self.rules = [self.paced(rule) for rule in rules]
+        self.images, self.after_phase = images, after_phase
+        self.x0 = tf.constant((images - low) / (high - low))
+        self.labels, self.clean_logits = tf.constant(labels), victim.logits(images)
+        self.num_classes = self.clean_logits.shape[1]
+        self.targeted = victim.targeted
+        # Large steps toward a target lead far from the image, where gradients say little.
+        far = LONGEST if victim.targeted else float("inf")
+        self.longest = tf.fill([len(images)], far)
+
+    def paced(self, rule: Rule) -> Rule:
+        """A rule with the iterations that the budget allows."""
+        return dataclasses.replace(rule, iterations=self.scaled(rule.iterations))
+
+    def scaled(self, iterations: int) -> int:
+        """As many iterations as the budget allows in place of these, at least one."""
+        return max(1, int(iterations * self._pace + 1e-9))
+
+    def nothing(self) -> dict:
+        """The best by each rule before anything was tried."""
+        inf = tf.fill([len(self.images)], float("inf"))
+        return {rule.name: (inf, self.x0, tf.ones_like(inf)) for rule in self.rules}
+
+    def any_class(self) -> tf.Tensor:
+        """No class excluded, bool [N, K]."""
+        return tf.zeros([len(self.images), self.num_classes], tf.bool)
+
+    def run(
+        self,
+        rule: Rule,
+        goal: Goal,
+        state: State,
+        best: dict,
+        first: int = 0,
+        last: int | None = None,
+    ) -> tuple[State, dict, tf.Tensor]:
+        """A phase, or some of its iterations; see `inner_loop`."""
+        phase = self._victim.loop(inner_loop, rule=rule, rules=self._scored_by)
+        span = (tf.constant(k) for k in (first, last or rule.iterations))
+        return phase(goal, state, best, *span)
+
+    def goal(
+        self, confidence: float, excluded: tf.Tensor, longest: tf.Tensor | None = None
+    ) -> Goal:
+        """What a phase aims at, with the problem's own longest step by default."""
+        kappa = tf.fill([len(self.images)], float(confidence))
+        longest = self.longest if longest is None else longest
+        return Goal(self.x0, self.labels, kappa, excluded, longest)
+
+    def exclude(self, excluded: tf.Tensor, reached: tf.Tensor) -> tf.Tensor:
+        """Excludes the class that was reached, where one is left to aim at then."""
+        more = excluded | self._is(reached)
+        count = tf.reduce_sum(tf.cast(more, tf.int32), axis=1, keepdims=True)
+        return tf.where(count < self.num_classes - 1, more, excluded)
+
+    def all_but(self, reached: tf.Tensor) -> tf.Tensor:
+        """Excludes every class but one."""
+        return ~self._is(reached)
+
+    def _is(self, label: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(label, self.num_classes, on_value=True, off_value=False)
+
+    def results(self, best: dict) -> dict[str, AttackResult]:
+        """What was found, as the attacks return it."""
+        low, high = self._victim.bounds
+        return {
+            name: measured(
+                self.images,
+                np.clip(low + (high - low) * example.numpy(), low, high),
+                np.isfinite(score),
+                multiplier.numpy().astype(np.float64),
+            )
+            for name, (score, example, multiplier) in best.items()
+        }
