@@ -20,7 +20,8 @@ domain by the loss) and FMN (Pintor et al. 2021, arXiv 2102.12827: a norm that s
 grows by a factor by the sign of the constraint). New here are: the multiplier of the linearised
 problem as the initial one, warm starts from one distance to the next, passes that exclude the
 classes already reached, and sweeps over confidences (`attacks.sweep`). By default
-450 gradients an image (EAD; 300 for C&W) do what 9 steps of 1,000 iterations do.
+450 gradients an image (EAD; 300 for C&W) do what 9 steps of 1,000 iterations do. How far
+the result depends on each number that was set by trial is in docs/primal_dual.md.
 """
 
 import dataclasses
