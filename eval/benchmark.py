@@ -387,6 +387,7 @@ def figure(results: dict) -> Figure:
 
 
 def main(_) -> None:
+    """Measures what the flags name."""
     args = flags.FLAGS
     logging.set_verbosity(logging.ERROR)
     try:

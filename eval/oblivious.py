@@ -42,7 +42,7 @@ class Evaluation:
         defences: by name. modules: the user's own code, {name: digest}.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dataset: datasets.Dataset,
         grid: Sequence[Run],
@@ -301,6 +301,7 @@ def _join(parts: list[dict]) -> dict[str, AttackResult]:
 
 
 def main(_) -> None:
+    """The command: what a user did wrong ends in one sentence."""
     args = flags.FLAGS
     logging.set_verbosity(logging.ERROR)
     try:

@@ -118,6 +118,7 @@ def line(title: str, magnet: MagNet, outcome: Outcome, attacked: bool) -> str:
 
 
 def main(_) -> None:
+    """The command: what a user did wrong ends in one sentence."""
     args = flags.FLAGS
     logging.set_verbosity(logging.ERROR)
     try:

@@ -88,6 +88,7 @@ def named_autoencoders(like: str) -> dict[str, variants.Autoencoder]:
 
 
 def main(_) -> None:
+    """The command: trains what the flags name."""
     run(
         flags.FLAGS,
         "autoencoder",

@@ -72,6 +72,7 @@ def accuracy(model: keras.Model, split: datasets.Split) -> float:
 
 
 def main(_) -> None:
+    """The command: trains what the flags name."""
     args = flags.FLAGS
     logging.set_verbosity(logging.ERROR)
     try:

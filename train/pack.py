@@ -72,6 +72,7 @@ def train_pack(
 
 
 def main(_) -> None:
+    """The command: trains what the flags name."""
     args = flags.FLAGS
     autoencoder.run(
         args,

@@ -88,6 +88,7 @@ def copy(source: Path, target: Path, name: str):
 
 
 def main(_) -> None:
+    """The command: fills the zoo's folder of a dataset."""
     args = flags.FLAGS
     logging.set_verbosity(logging.ERROR)
     source = Path(args.models_dir or f"models/{args.dataset}")

@@ -316,7 +316,7 @@ def test_an_interrupted_evaluation_goes_on(finished, tmp_path, monkeypatch, caps
         savez(path, **arrays)
 
     monkeypatch.setattr(np, "savez_compressed", interrupted)
-    for limit in (0, 4, 12):
+    for limit in (0, 4, 12):  # noqa: B007 (read by interrupted)
         with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
             run(tmp_path / "run", models_dir=str(finished / "models"))
     assert not (tmp_path / "run/results.json").exists()

@@ -318,7 +318,7 @@ def test_every_epoch_sees_each_image_once_in_another_order(steps, tmp_path):
     for epoch in range(3):
         batches = steps.batches[STEPS * epoch : STEPS * (epoch + 1)]
         x, y = (np.concatenate(part) for part in zip(*batches))
-        order = [int(np.flatnonzero((IMAGES == i).all(axis=(1, 2, 3)))[0]) for i in x]
+        order = [int(np.flatnonzero((i == IMAGES).all(axis=(1, 2, 3)))[0]) for i in x]
         assert sorted(order) == list(range(20))
         np.testing.assert_array_equal(y, LABELS[order])
         orders.append(order)
