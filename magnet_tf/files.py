@@ -89,9 +89,15 @@ def write_text(path: Path, text: str) -> None:
     write(path, lambda file: file.write_text(text))
 
 
-def set_aside(path: Path, why: str) -> None:
-    """Renames a file that cannot be used, and says so."""
-    aside = path.with_name(f"{path.name}.damaged")
+def set_aside(path: Path, why: str, state: str = "damaged") -> None:
+    """Renames a file that cannot be used, and says so.
+
+    Args:
+        path: of the file.
+        why: what is said of it.
+        state: the suffix of its new name.
+    """
+    aside = path.with_name(f"{path.name}.{state}")
     os.replace(path, aside)
     print(f"{path} {why}; it was kept as {aside.name}.", file=sys.stderr, flush=True)
 
