@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and that one process at a time writes."""
 
 import contextlib
 import errno
@@ -8,8 +8,22 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from magnet_tf.errors import UserError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _claim(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _claim(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 # As the operating system says it, and libraries in an error of their own.
 FULL = [
@@ -21,6 +35,10 @@ FULL = [
 
 class WriteError(UserError, OSError):
     """A file could not be written; the message says where and why."""
+
+
+class LockedError(UserError, OSError):
+    """Another process holds a lock."""
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
@@ -85,8 +103,8 @@ def temporary_name(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole."""
-    write(path, lambda file: file.write_text(text))
+    """Writes a text file whole, in UTF-8 and with the text's own line ends, anywhere."""
+    write(path, lambda file: file.write_text(text, encoding="utf-8", newline=""))
 
 
 def set_aside(path: Path, why: str, state: str = "damaged") -> None:
@@ -106,3 +124,52 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out of what the same lock file stands for.
+
+    The lock is the operating system's, so that it ends with the process, however that ends.
+    Threads and further calls of the same process are kept out, too.
+
+    Args:
+        path: of the lock file, in a folder that is there; made, and removed in the end.
+
+    Raises:
+        LockedError: another holds the lock; nothing is waited for.
+        OSError: the lock file cannot be made there.
+    """
+    file = _open_and_claim(path)
+    while not _is_at(file, path):  # its last holder removed it in between
+        file.close()
+        file = _open_and_claim(path)
+    try:
+        yield
+    finally:
+        if sys.platform == "win32":  # where an open file is not removed
+            file.close()
+        with contextlib.suppress(OSError):
+            path.unlink()
+        file.close()
+
+
+def _open_and_claim(path: Path) -> IO[bytes]:
+    file = path.open("ab")
+    try:
+        _claim(file)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError | PermissionError):
+            raise LockedError(
+                f"{path} is held by another process; wait until that has ended."
+            ) from error
+        raise
+    return file
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

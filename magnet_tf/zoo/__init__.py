@@ -53,7 +53,7 @@ def load(dataset: str, variant: str) -> MagNet:
 def read_card(path: Path, *keys: str) -> dict:
     """A card that has these keys; raises ZooError where there is none."""
     try:
-        card = json.loads(path.read_text())
+        card = json.loads(path.read_text(encoding="utf-8"))
         missing = [key for key in keys if key not in card]
     except (OSError, TypeError, ValueError) as error:
         raise ZooError(f"{path} is damaged ({error}). {AGAIN}") from error
