@@ -39,7 +39,11 @@ def train_autoencoder(
     clean = dataset.train.images
 
     def build() -> keras.Model:
-        model = autoencoders.denoising_autoencoder(spec.structure, clean.shape[1:])
+        model = autoencoders.denoising_autoencoder(
+            spec.structure,
+            dataset.image_shape,
+            recipe.activity_l2 / recipe.batch_size,
+        )
         optimizer = (
             loop.annealed_adam(recipe, len(clean)) if recipe.peak_rate else "adam"
         )

@@ -53,7 +53,7 @@ def asked(monkeypatch):
     return arguments
 
 
-def train(path, loss="mse"):
+def train(path, loss="mse", recipe=RECIPE):
     random = np.random.RandomState(0)
     splits = [
         Split(random.uniform(size=(n, 8, 8, 1)).astype(np.float32), np.zeros(n, int))
@@ -63,7 +63,7 @@ def train(path, loss="mse"):
         Dataset("made up", *splits, num_classes=1),
         Autoencoder((2, "max"), noise=0.1),
     )
-    autoencoder.train_autoencoder(data, spec, RECIPE, path, 7, loss)
+    autoencoder.train_autoencoder(data, spec, recipe, path, 7, loss)
     return data
 
 
@@ -87,6 +87,24 @@ def test_the_optimizer_is_adam_as_it_comes(asked, tmp_path):
     values = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
     assert values == (0.9, 0.999, 1e-7)
     assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+def test_an_images_activations_weigh_the_same_in_batches_of_any_size(asked, tmp_path):
+    """As in the original's batches of 256, where each adds 1e-9 times its sum."""
+    train(tmp_path / "it.keras", recipe=Recipe(1, batch_size=8, activity_l2=256e-9))
+    model = asked["build"]()
+    images = np.random.RandomState(0).uniform(size=(8, 8, 8, 1)).astype(np.float32)
+    convolutions = [layer for layer in model.layers if "conv" in layer.name]
+    said = keras.Model(model.input, [layer.output for layer in convolutions])(images)
+    squares = sum(float((np.float64(one) ** 2).sum()) for one in said)
+    model(images, training=True)
+    assert float(sum(model.losses)) == pytest.approx(256e-9 * squares / 8, rel=1e-5)
+
+
+def test_no_weight_no_regularizer(asked, tmp_path):
+    train(tmp_path / "it.keras")
+    layers_of = asked["build"]().layers
+    assert all(getattr(i, "activity_regularizer", None) is None for i in layers_of)
 
 
 @pytest.mark.parametrize(("loss", "value"), [("mse", 0.05), ("mae", 0.2)])

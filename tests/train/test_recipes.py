@@ -20,7 +20,19 @@ def test_the_published_recipes():
     assert CLASSIFIER["mnist"] == Recipe(epochs=50, batch_size=128, augment=False)
     assert CLASSIFIER["cifar10"] == Recipe(epochs=350, batch_size=128, augment=True)
     for name in ("mnist", "cifar10"):
-        assert AUTOENCODER[name] == Recipe(epochs=100, batch_size=256, augment=False)
+        recipe = AUTOENCODER[name]
+        assert recipe == Recipe(
+            epochs=100, batch_size=256, activity_l2=recipe.activity_l2
+        )
+
+
+@pytest.mark.parametrize(
+    "recipes", [AUTOENCODER, SHORT_AUTOENCODER, SHORT_WIDE_AUTOENCODER]
+)
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "digits"])
+def test_an_images_activations_weigh_what_they_did_in_the_original(recipes, name):
+    """Whose sum ran over batches of 256 images, with a weight of 1e-9."""
+    assert recipes[name].activity_l2 == pytest.approx(256 * 1e-9, rel=1e-12)
 
 
 @pytest.mark.parametrize(
