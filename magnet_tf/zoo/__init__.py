@@ -4,18 +4,15 @@ A dataset's folder holds `classifier.keras`, `autoencoder_<name>.keras` and, for
 variant, its thresholds; beside each lies a card, `<name>.json`, written by `train.zoo`.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import keras
 
-from magnet_tf import variants
+from magnet_tf import cards, variants
 from magnet_tf.errors import UserError
 from magnet_tf.magnet import MagNet
 
 ROOT = Path(__file__).parent
-AGAIN = "Install the package again."
 
 
 class ZooError(UserError, RuntimeError):
@@ -38,42 +35,28 @@ def load(dataset: str, variant: str) -> MagNet:
         )
     folder = ROOT / dataset
     spec = variants.VARIANTS[dataset][variant]
-    card = read_card(folder / f"{variant}.json", "thresholds", "sha256")
-
-    def model(name: str) -> keras.Model:
-        return load_model(folder / f"{name}.keras", card["sha256"].get(name))
-
-    classifier = model("classifier")
-    autoencoders = {name: model(f"autoencoder_{name}") for name in spec.autoencoders}
-    magnet = spec.build(classifier, autoencoders)
+    try:
+        card = cards.read(folder / f"{variant}.json")
+        models = {
+            stem: _model(folder / f"{stem}.keras", digest)
+            for stem, digest in card["sha256"].items()
+        }
+    except (cards.CardError, OSError) as error:
+        raise ZooError(f"{error} Install the package again.") from error
+    autoencoders = {name: models[f"autoencoder_{name}"] for name in spec.autoencoders}
+    magnet = spec.build(models["classifier"], autoencoders)
     magnet.set_thresholds(card["thresholds"])
     return magnet
 
 
-def read_card(path: Path, *keys: str) -> dict:
-    """A card that has these keys; raises ZooError where there is none."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in keys if key not in card]
-    except (OSError, TypeError, ValueError) as error:
-        raise ZooError(f"{path} is damaged ({error}). {AGAIN}") from error
-    if missing:
-        raise ZooError(f"{path} is damaged: it lacks {missing}. {AGAIN}")
-    return card
-
-
-def load_model(path: Path, sha256: str) -> keras.Model:
-    """A model of the zoo; raises ZooError where its file is not the one with this digest."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ZooError(f"{path} cannot be read ({error.strerror}). {AGAIN}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ZooError(
-            f"{path} is damaged: its SHA-256 is not the one on the card of its MagNet. "
-            f"{AGAIN}"
+def _model(path: Path, fingerprint: str) -> keras.Model:
+    """A model of the zoo, if it is the one that the thresholds of a MagNet belong to."""
+    trained = cards.load(path)
+    if trained.fingerprint != fingerprint:
+        raise cards.DamagedError(
+            f"{path} is damaged: it is not the model on the card of its MagNet."
         )
-    return keras.saving.load_model(path, compile=False)
+    return trained.model
 
 
 def entries() -> list[tuple[str, str]]:
