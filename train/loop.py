@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from absl import flags
 from tqdm.auto import tqdm
 
 from magnet_tf.files import set_aside, sha256, write, write_text
+from magnet_tf.provenance import command
 from train.recipes import KINDS, Recipe
 from train.start import normalise
 
@@ -187,12 +187,6 @@ def resume(model: keras.Model, checkpoint: Path) -> None:
         for variable, value in zip(model.variables + model.optimizer.variables, fresh):
             variable.assign(value)
         set_aside(checkpoint, "is damaged; training starts again")
-
-
-def command() -> list[str]:
-    """The module that was started and its arguments."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return [spec.name if spec else Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
 def seed_dropout(model: keras.Model, seed: int, step: int) -> None:

@@ -4,16 +4,14 @@ Copies the models of `models/<dataset>` into the package, without their optimize
 calibrates every variant whose autoencoders are there; each file gets a card.
 """
 
-import json
-import time
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags, logging
 
-from magnet_tf import datasets, files, variants, zoo
-from magnet_tf.arrays import predicted
-from train import loop
+from magnet_tf import cards, datasets, variants, zoo
+from magnet_tf.errors import UserError
+from magnet_tf.outcomes import Outcome
+from magnet_tf.provenance import provenance
 
 
 def fill(name: str, source: Path, target: Path) -> list[str]:
@@ -27,64 +25,68 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
         The variants that are there now.
 
     Raises:
-        ValueError: there is no finished classifier.
+        UserError: there is no finished classifier, or a model is damaged or not ours.
     """
     dataset = datasets.load(name)
     target.mkdir(parents=True, exist_ok=True)
     classifier = copy(source / "classifier.keras", target, name)
     if classifier is None:
-        raise ValueError(f"{source} holds no finished classifier.keras.")
-    labels = dataset.test.labels
-    logits = predicted(classifier, dataset.test.images)
-    accuracy = float(np.mean(logits.argmax(axis=1) == labels))
+        raise UserError(f"{source} holds no finished classifier.keras.")
     done = []
     for variant, spec in variants.VARIANTS[name].items():
-        autoencoders = {
+        found = {
             key: copy(source / f"autoencoder_{key}.keras", target, name)
             for key in spec.autoencoders
         }
-        if any(model is None for model in autoencoders.values()):
-            (target / f"{variant}.json").unlink(missing_ok=True)  # of other models
+        autoencoders = {key: one for key, one in found.items() if one}
+        card_path = target / f"{variant}.json"
+        if len(autoencoders) < len(found):
+            card_path.unlink(missing_ok=True)  # of other models
             continue
-        magnet = spec.build(classifier, autoencoders)
+        magnet = spec.build(
+            classifier.model, {key: one.model for key, one in autoencoders.items()}
+        )
         magnet.calibrate(dataset.validation.images, spec.drop_rates)
-        verdict = magnet.judge(dataset.test.images)
-        right = verdict.logits.argmax(axis=1) == labels
+        outcome = Outcome.of(magnet, *dataset.test)
+        accuracies = outcome.accuracies(attacked=False)
         card = {
             "dataset": name,
             "variant": variant,
             "drop_rates": spec.drop_rates,
             "thresholds": magnet.thresholds,
-            "sha256": {
-                stem: files.sha256(target / f"{stem}.keras")
-                for stem in ("classifier", *(f"autoencoder_{n}" for n in autoencoders))
-            },
-            "test_accuracy_none": accuracy,
-            "test_accuracy_both": float(np.mean(right & verdict.passed)),
-            "command": " ".join(["python", "-m", *loop.command()]),
-            "date": time.strftime("%Y-%m-%d"),
+            "sha256": {"classifier": classifier.fingerprint}
+            | {f"autoencoder_{k}": one.fingerprint for k, one in autoencoders.items()},
+            "test_accuracy_none": accuracies.none,
+            "test_accuracy_both": accuracies.both,
+            **provenance(),
         }
-        files.write_text(target / f"{variant}.json", json.dumps(card, indent=1))
+        cards.write(card_path, card)
         done.append(variant)
     return done
 
 
-def copy(source: Path, target: Path, name: str):
+def copy(source: Path, target: Path, name: str) -> cards.Trained | None:
     """The finished model at `source`, copied with its card; None where there is none.
 
     A copy that is there already stays: written again, its file would be another.
+
+    Args:
+        source: of the model. target: a folder. name: of the dataset it must be trained on.
+
+    Raises:
+        CardError: the model or its card is damaged, was trained on other data or not here.
     """
-    model = loop.trained(source, dataset=name)
-    if model is None:
+    if not source.exists():
         return None
-    path, card_path = target / source.name, target / f"{source.stem}.json"
-    card = json.loads(source.with_suffix(".json").read_text())
-    there = json.loads(card_path.read_text()) if loop.trained(path) else {}
-    if {**card, "sha256": there.get("sha256")} != there:
-        files.write(path, model.save)
-        card["sha256"] = files.sha256(path)
-        files.write_text(card_path, json.dumps(card, indent=1))
-    return model
+    trained = cards.load(source, dataset=name)
+    path = target / source.name
+    try:
+        there = cards.checked(path)
+    except cards.DamagedError:  # or missing
+        there = {}
+    if {**trained.card, "sha256": there.get("sha256")} != there:
+        return cards.save(path, trained.model, trained.card)
+    return cards.Trained(trained.model, there, there["sha256"])
 
 
 def main(_) -> None:
@@ -94,9 +96,9 @@ def main(_) -> None:
     source = Path(args.models_dir or f"models/{args.dataset}")
     try:
         if args.dataset not in variants.VARIANTS:
-            raise ValueError(f"the zoo has {sorted(variants.VARIANTS)} only.")
+            raise UserError(f"the zoo has {sorted(variants.VARIANTS)} only.")
         done = fill(args.dataset, source, zoo.ROOT / args.dataset)
-    except (datasets.DatasetError, ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         raise SystemExit(f"train.zoo: {error}") from error
     print(f"{zoo.ROOT / args.dataset}: {', '.join(done)}")
 

@@ -291,6 +291,7 @@ def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
         "peak_rate": None,
         "bfloat16": False,
         "normalised": False,
+        "activity_l2": 0.0,
         "seed": 7,
         "images": 20,
         "test_accuracy": 0.5,

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
+from magnet_tf import cards
 from magnet_tf import zoo as filled
+from magnet_tf.errors import UserError
 from train import zoo
 
 MODELS = ("classifier", "autoencoder_I", "autoencoder_II")
@@ -36,13 +38,34 @@ def test_what_is_there_already_stays_and_what_is_new_replaces_it(models, tmp_pat
     for name in MODELS[:2]:
         zoo.copy(models / f"{name}.keras", target, "digits")
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
-    card = models / "autoencoder_I.json"
-    card.write_text(card.read_text().replace('"seed": 0', '"seed": 1'))
+    card = cards.read(models / "autoencoder_I.json")
+    cards.write(models / "autoencoder_I.json", {**card, "seed": 1})
     zoo.copy(models / "autoencoder_I.keras", target, "digits")
-    assert '"seed": 1' in (target / "autoencoder_I.json").read_text()
+    assert cards.load(target / "autoencoder_I.keras").card["seed"] == 1
     assert (target / "classifier.keras").read_bytes() == first["classifier.keras"]
 
 
+def test_a_damaged_copy_is_made_again(models, tmp_path):
+    (target := tmp_path / "zoo").mkdir()
+    for content in (b"", b"damaged"):
+        (target / "classifier.keras").write_bytes(content)
+        shutil.copy(models / "classifier.json", target)
+        zoo.copy(models / "classifier.keras", target, "digits")
+        assert cards.load(target / "classifier.keras")
+
+
+def test_a_damaged_model_is_named_and_stays(models, tmp_path):
+    (models / "autoencoder_II.keras").write_bytes(b"damaged")
+    with pytest.raises(cards.DamagedError, match=r"autoencoder_II\.keras is damaged"):
+        zoo.fill("digits", models, tmp_path / "zoo")
+    assert (models / "autoencoder_II.keras").read_bytes() == b"damaged"
+
+
+def test_models_of_another_dataset_are_refused(models, tmp_path):
+    with pytest.raises(cards.CardError, match="with dataset 'digits', not 'mnist'"):
+        zoo.copy(models / "classifier.keras", tmp_path, "mnist")
+
+
 def test_no_classifier(tmp_path):
-    with pytest.raises(ValueError, match="holds no finished classifier.keras"):
+    with pytest.raises(UserError, match="holds no finished classifier.keras"):
         zoo.fill("digits", tmp_path / "none", tmp_path / "zoo")
