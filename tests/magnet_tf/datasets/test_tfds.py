@@ -1,41 +1,15 @@
-"""The digits against their stored originals, and TFDS datasets against made-up ones."""
+"""TFDS datasets against made-up ones, and MNIST's published order."""
 
-import hashlib
-import importlib.resources
-import socket
-import urllib.request
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from scipy.ndimage import map_coordinates
-from tensorflow_datasets.core import constants, registered
+from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import downloader
 
 from magnet_tf import datasets
-
-
-@pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    """An empty folder in which TFDS, which read its variable already, looks."""
-    monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """No name is resolved and no proxy is set; gives the hosts asked for."""
-    asked = []
-
-    def no_name_resolution(host, *args, **kwargs):
-        asked.append(host)
-        raise socket.gaierror(-3, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", no_name_resolution)
-    monkeypatch.setattr(urllib.request, "getproxies", dict)
-    monkeypatch.setattr(downloader, "MAX_RETRIES", downloader.MAX_RETRIES)  # put back
-    return asked
 
 
 def image_of(index: int, shape=(20, 20, 3), dtype=np.uint8) -> np.ndarray:
@@ -97,61 +71,8 @@ def indices(split: datasets.Split) -> np.ndarray:
     return np.rint(split.images[:, 0, 0, 0] * 255).astype(int)
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return datasets.load("digits")
-
-
 def splits(dataset):
     return dataset.train, dataset.validation, dataset.test
-
-
-def test_digits_shapes_and_ranges(digits):
-    sizes = [len(digits.train.labels), len(digits.validation.labels)]
-    assert [*sizes, len(digits.test.labels)] == [1097, 300, 400]
-    assert digits.num_classes == 10
-    for split in splits(digits):
-        assert split.images.shape == (len(split.labels), 28, 28, 1)
-        assert split.images.dtype == np.float32 and split.labels.dtype == np.int64
-        assert split.images.min() == 0 and split.images.max() == 1
-        assert set(split.labels) == set(range(10))
-
-
-def test_digits_split_is_fixed(digits):
-    labels = np.concatenate([split.labels for split in splits(digits)])
-    digest = hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
-    assert digest == "0f9ffd7948cafb397f7a000b667568d2e6ff757cc70e9e96e7ac289f51898d6f"
-
-
-def test_digits_are_the_stored_ones_enlarged_linearly(digits):
-    """Each stored image is there once, with its label, as SciPy enlarges it."""
-    file = importlib.resources.files("magnet_tf").joinpath("data/digits.npz")
-    with file.open("rb") as opened:
-        archive = np.load(opened)
-        small, small_labels = archive["images"], archive["labels"]
-    # 28 points from edge to edge of the 8x8 pixels, whose centres lie at 0, 1, ..., 7
-    points = np.stack(np.meshgrid(*[np.linspace(-0.5, 7.5, 28)] * 2, indexing="ij"))
-    expected = np.stack(
-        [map_coordinates(i / 16, points, order=1, mode="nearest") for i in small]
-    )
-    images = np.concatenate([split.images for split in splits(digits)])[..., 0]
-    labels = np.concatenate([split.labels for split in splits(digits)])
-
-    def flat(x):
-        return x.reshape(len(x), -1).astype(np.float64)
-
-    a, b = flat(expected), flat(images)
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    match = squares.argmin(axis=1)
-    np.testing.assert_array_equal(np.sort(match), np.arange(1797))
-    np.testing.assert_allclose(images[match], expected, atol=1e-6)
-    np.testing.assert_array_equal(labels[match], small_labels)
-
-
-def test_digits_need_no_network(digits, offline, data_dir):
-    again = datasets.load("digits")
-    np.testing.assert_array_equal(again.test.images, digits.test.images)
-    assert not offline and not list(data_dir.iterdir())
 
 
 def test_tfds_with_a_test_split(data_dir):
@@ -177,7 +98,7 @@ def test_tfds_prepares_what_is_missing(data_dir, monkeypatch):
 
 
 def test_tfds_at_most_so_many_images_validate(data_dir, monkeypatch):
-    monkeypatch.setattr(datasets, "VALIDATION", 3)
+    monkeypatch.setattr(datasets.dataset, "VALIDATION", 3)
     prepare(data_dir, "MagnetLarge", {"train": 50, "test": 7})
     dataset = datasets.load("magnet_large")
     np.testing.assert_array_equal(indices(dataset.validation), range(3))
@@ -223,7 +144,7 @@ def test_tfds_with_a_validation_split_for_a_test_split(data_dir):
 def test_tfds_that_cannot_serve(data_dir, name, counts, features, message):
     prepare(data_dir, name, counts, **features)
     with pytest.raises(datasets.DatasetError, match=message):
-        datasets.load(name.replace("Magnet", "magnet_").lower())
+        datasets.load(re.sub("(?<=.)([A-Z])", r"_\1", name).lower())
 
 
 def test_unknown_name(data_dir):
@@ -234,7 +155,7 @@ def test_unknown_name(data_dir):
 @pytest.mark.parametrize("name", ["mnist", "emnist/letters"])
 def test_offline(name, data_dir, offline):
     """One sentence that says where it looked and what to do, and it comes at once."""
-    with pytest.raises(datasets.DatasetError, match="--dataset=digits") as raised:
+    with pytest.raises(datasets.DatasetError, match="or take 'digits'") as raised:
         datasets.load(name)
     assert f"is not in {data_dir} and" in str(raised.value)
     assert "TFDS_DATA_DIR" in str(raised.value) and "\n" not in str(raised.value)
@@ -257,3 +178,71 @@ def test_mnist_is_split_as_in_the_paper(mnist):
         np.rint(mnist.train.images[:100] * 255), images[5000:]
     )
     assert mnist.train.images.dtype == np.float32 and mnist.num_classes == 10
+
+
+def store(data_dir, name: str, **features) -> None:
+    """A dataset by TFDS's own tool: 50 images as `image_of`, and a text for each."""
+    kinds = {
+        "picture": tfds.features.Image(shape=(20, 20, 3)),
+        "kind": tfds.features.ClassLabel(num_classes=20),
+        "text": tfds.features.Text(),
+        **features,
+    }
+    examples = [
+        (i, {"picture": image_of(i), "kind": i % 20, "text": "x" * i})
+        for i in range(50)
+    ]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name,
+        "1.0.0",
+        tfds.features.FeaturesDict(kinds),
+        {"train": examples},
+        data_dir=data_dir,
+        disable_shuffling=True,
+    )
+
+
+@pytest.mark.parametrize("shape", [(20, 20, 3), (None, None, 3)])
+def test_what_store_as_tfds_dataset_made(shape, data_dir):
+    """It has no supervised keys: the image and the label are found by their kind."""
+    store(data_dir, "my_own", picture=tfds.features.Image(shape=shape))
+    dataset = datasets.load("my_own")
+    assert dataset.name == "my_own" and dataset.num_classes == 20
+    np.testing.assert_array_equal(indices(dataset.validation), range(4))
+    np.testing.assert_array_equal(indices(dataset.train), range(4, 45))
+    np.testing.assert_array_equal(indices(dataset.test), range(45, 50))
+    np.testing.assert_array_equal(dataset.test.labels, np.arange(45, 50) % 20)
+
+    by_path = datasets.load(data_dir / "my_own/1.0.0")
+    assert by_path.name == "my_own" and by_path.fingerprint == dataset.fingerprint
+    np.testing.assert_array_equal(by_path.train.images, dataset.train.images)
+
+
+def test_data_of_ones_own_in_tfds_has_a_fingerprint(data_dir):
+    store(data_dir, "my_own")
+    dataset = datasets.load("my_own")
+    assert dataset.zoo is None and dataset.like == "cifar10"
+    assert dataset.identity == f"my_own {dataset.fingerprint[:12]}"
+
+
+def test_without_a_class_label_it_is_refused(data_dir):
+    store(data_dir, "no_label", kind=tfds.features.Scalar(tf.int64))
+    message = "its features are kind, picture, text; the label must be a ClassLabel"
+    with pytest.raises(datasets.DatasetError, match=message):
+        datasets.load("no_label")
+
+
+def test_a_folder_that_only_looks_prepared(data_dir):
+    (data_dir / "dataset_info.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(datasets.DatasetError, match="cannot be read as a dataset that"):
+        datasets.load(data_dir)
+
+
+def test_mnists_published_order(mnist):
+    """The first labels of the published files are known from their documentation."""
+    test = mnist.test.at(datasets.published_order("test", 10000))
+    assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    labels = np.concatenate([mnist.validation.labels, mnist.train.labels])
+    order = datasets.published_order("train", 60000)
+    assert labels[order][:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    np.testing.assert_array_equal(np.sort(order), np.arange(60000))
