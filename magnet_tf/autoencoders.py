@@ -7,9 +7,15 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from magnet_tf.errors import UserError
 from magnet_tf.regularizers import BatchL1L2
 
+MAX_FILTERS = 4096  # a layer's; two of them have 151 million weights
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
+
+
+class StructureError(UserError, ValueError):
+    """A structure is none, or does not fit the images."""
 
 
 def denoising_autoencoder(
@@ -22,11 +28,13 @@ def denoising_autoencoder(
     The encoder has a 3x3 convolution for each number (its filters) and a 2x2 pool for each
     "max" or "average"; the decoder is its mirror, pools becoming up-sampling; a last 3x3
     convolution leads back to the image's channels. Every activation is a sigmoid. In training
-    each convolution adds its squared activations, summed over the batch, to the loss.
+    each convolution adds its squared activations, summed over the batch, to the loss. Images
+    that the pools do not divide get black rows and columns first, which are cut off again
+    before the last convolution.
 
     Args:
         structure: such as [3, "average", 3].
-        input_shape: (H, W, C); H and W divisible by 2 for each pool.
+        input_shape: (H, W, C).
         activity_l2: weight of that sum; 1e-9 in the original, whose batches hold 256 images
             (batches of n have the same loss an image at 1e-9 * 256 / n); 0 in its packs.
 
@@ -34,22 +42,26 @@ def denoising_autoencoder(
         Untrained model from images [N, H, W, C] in [0, 1] to images of the same shape.
 
     Raises:
-        ValueError: an entry is neither a filter count nor a pool, or the pools do not
-            divide the image.
+        StructureError: an entry is neither a filter count nor a pool, or the pools leave
+            nothing of the image.
     """
     height, width, channels = input_shape
     for entry in structure:
-        if entry not in POOLS and not (isinstance(entry, int) and entry > 0):
-            raise ValueError(
-                f"structure {list(structure)}: {entry!r} is neither a number of filters "
-                f"nor one of {sorted(POOLS)}."
+        if entry not in POOLS and not (
+            isinstance(entry, int) and 0 < entry <= MAX_FILTERS
+        ):
+            raise StructureError(
+                f"structure {list(structure)}: {entry!r} is neither a number of filters, at "
+                f"most {MAX_FILTERS}, nor one of {sorted(POOLS)}."
             )
-    factor = 2 ** sum(entry in POOLS for entry in structure)
-    if height % factor or width % factor:
-        raise ValueError(
-            f"structure {list(structure)} halves the image {factor.bit_length() - 1} times, "
-            f"but {height} and {width} are not both divisible by {factor}; use fewer pools."
+    pools = sum(entry in POOLS for entry in structure)
+    if 2**pools > min(height, width):
+        raise StructureError(
+            f"structure {list(structure)} halves the image {pools} times, which leaves "
+            f"nothing of {height}x{width} pixels; use fewer pools."
         )
+    margin = ((0, -height % 2**pools), (0, -width % 2**pools))
+    padded = margin != ((0, 0), (0, 0))
 
     def convolution(filters: int) -> keras.layers.Layer:
         return layers.Conv2D(
@@ -61,11 +73,15 @@ def denoising_autoencoder(
         )
 
     x = inputs = layers.Input(input_shape)
+    if padded:
+        x = layers.ZeroPadding2D(margin)(x)
     for entry in structure:
         x = convolution(entry)(x) if isinstance(entry, int) else POOLS[entry](2)(x)
     for entry in reversed(structure):
         up = layers.UpSampling2D(2)
         x = convolution(entry)(x) if isinstance(entry, int) else up(x)
+    if padded:
+        x = layers.Cropping2D(margin)(x)
     return keras.Model(inputs, convolution(channels)(x), name="autoencoder")
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import correlate2d
 from scipy.special import expit
 
-from magnet_tf.autoencoders import denoising_autoencoder
+from magnet_tf.autoencoders import StructureError, denoising_autoencoder
 from magnet_tf.regularizers import BatchL1L2
 
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
@@ -103,21 +103,36 @@ def test_reconstruction_is_scipys(pool):
     np.testing.assert_allclose(result[0], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("entry", ["min", "3", 0, -3, 2.5, None])
+@pytest.mark.parametrize("entry", ["min", "3", 0, -3, 2.5, None, 100_000_000])
 def test_a_structure_of_unknown_entries(entry):
-    with pytest.raises(ValueError, match="neither a number of filters nor") as raised:
+    with pytest.raises(StructureError, match="neither a number of filters") as raised:
         denoising_autoencoder([3, entry], GREY)
     assert repr(entry) in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("structure", "shape"),
+    ("structure", "shape", "margin"),
     [
-        ([3, "average", 3], (27, 28, 1)),
-        ([3, "max", 3], (28, 27, 1)),
-        ([3, "max", 3, "max", 3, "max", 3], (28, 28, 1)),
+        ([3, "average", 3], (27, 31, 1), (1, 1)),
+        ([3, "max", 3], (28, 27, 1), (0, 1)),
+        ([3, "max", 3, "max", 3, "max", 3], (28, 28, 3), (4, 4)),
     ],
 )
-def test_pools_that_do_not_divide_the_image(structure, shape):
-    with pytest.raises(ValueError, match="not both divisible by [28]; use fewer pools"):
-        denoising_autoencoder(structure, shape)
+def test_images_that_the_pools_do_not_divide(structure, shape, margin):
+    """Are reconstructed as with black rows and columns more, but for the cut last layer."""
+    odd = denoising_autoencoder(structure, shape)
+    assert odd.output_shape == (None, *shape)
+    height, width, channels = shape
+    larger = (height + margin[0], width + margin[1], channels)
+    even = denoising_autoencoder(structure, larger)
+    even.set_weights(odd.get_weights())
+    x = np.random.RandomState(0).uniform(size=(2, *larger)).astype(np.float32)
+    x[:, height:], x[:, :, width:] = 0, 0
+    got, expected = odd(x[:, :height, :width]), even(x)
+    inner = np.s_[:, : height - 1, : width - 1]  # whose 3x3 neighbours are all there
+    np.testing.assert_allclose(got[inner], expected[inner], rtol=1e-5, atol=1e-6)
+
+
+def test_pools_that_leave_nothing_of_the_image():
+    with pytest.raises(StructureError, match="leaves nothing of 28x28.*fewer pools"):
+        denoising_autoencoder([3, *["max"] * 5], GREY)
