@@ -113,6 +113,16 @@ def _grey_variants(drop_rate: float) -> dict[str, Variant]:
 
 VARIANTS = {
     "mnist": _grey_variants(drop_rate=0.001),
+    "fashion_mnist": _grey_variants(drop_rate=0.001),
     "digits": _grey_variants(drop_rate=0.01),  # 0.001 of 300 validation images is none
     "cifar10": {"D": _colour(3), "D+256": _colour(256)},
 }
+
+
+def autoencoders(dataset: str) -> dict[str, Autoencoder]:
+    """Every autoencoder that a dataset's variants ask for, by name."""
+    return {
+        name: spec
+        for variant in VARIANTS[dataset].values()
+        for name, spec in variant.autoencoders.items()
+    }

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from magnet_tf import DivergenceDetector, ReconstructionDetector
-from magnet_tf.variants import VARIANTS
+from magnet_tf.variants import VARIANTS, Autoencoder, autoencoders
 
 # The reformer's structure and noise; of each detector its kind, p or temperature, drop
 # rate and structure.
@@ -67,7 +67,10 @@ def described(variant) -> dict:
     return table
 
 
-@pytest.mark.parametrize(("name", "tables"), [("mnist", MNIST), ("cifar10", CIFAR10)])
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [("mnist", MNIST), ("fashion_mnist", MNIST), ("cifar10", CIFAR10)],
+)
 def test_variants_are_the_papers(name, tables):
     assert {key: described(v) for key, v in VARIANTS[name].items()} == tables
 
@@ -79,6 +82,11 @@ def test_an_autoencoders_name_means_one_thing_in_a_dataset(tables):
     for variant in tables.values():
         for name, spec in variant.autoencoders.items():
             assert known.setdefault(name, spec) == spec
+
+
+def test_the_autoencoders_of_a_dataset():
+    assert set(autoencoders("mnist")) == {"I", "II", "I-256", "II-256"}
+    assert autoencoders("cifar10")["I-256"] == Autoencoder((256,), 0.025)
 
 
 def test_digits_are_defended_as_mnist_is_but_for_the_drop_rates():
