@@ -42,6 +42,13 @@ class Trained:
     card: dict
     fingerprint: str
 
+    @property
+    def quality(self) -> str:
+        """How well it does by its card, such as "test accuracy 0.9944"."""
+        measured = ("test_accuracy", "validation_mse")
+        key = next(key for key in measured if key in self.card)
+        return f"{key.replace('_', ' ')} {self.card[key]:.4g}"
+
 
 def path_of(model: Path) -> Path:
     """Where a model's card lies."""

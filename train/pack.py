@@ -1,89 +1,50 @@
 """Trains a pack of diverse autoencoders: `python -m train.pack --dataset=mnist`."""
 
 import dataclasses
-from pathlib import Path
+from typing import Any
 
-import keras
-from absl import app, flags
+from absl import flags
 
-from magnet_tf import autoencoders, datasets, variants
-from train import autoencoder, loop, recipes
-
-EPOCHS_ALONE = 3  # of each autoencoder before they are trained together
+import magnet_cli
+from train import options
 
 
-def train_pack(
-    dataset: datasets.Dataset,
-    spec: variants.Autoencoder,
-    recipe: recipes.Recipe,
-    path: Path,
-    seed: int,
-    count: int = 8,
-    alpha: float = 0.2,
-) -> keras.Model:
-    """Trains autoencoders a little each, and then together, to reconstruct and to differ.
-
-    `PackedAutoEncoder.train` in the original.
-
-    Args:
-        dataset, spec, recipe, path: as in `train_autoencoder`.
-        seed: of everything random; each autoencoder starts from one of its own.
-        count: how many autoencoders.
-        alpha: weight of the diversity.
-
-    Returns:
-        The `PackedAutoencoder`, saved at `path`.
-    """
-    clean = dataset.train.images
-    alone = dataclasses.replace(recipe, epochs=EPOCHS_ALONE)
-    started = []
-    for index in range(count):
-        file = path.with_name(f"{path.stem}_{index}.keras")
-        started.append(
-            autoencoder.train_autoencoder(dataset, spec, alone, file, seed + 1 + index)
-        )
-
-    def build() -> keras.Model:
-        pack = autoencoders.PackedAutoencoder(started, seed)
-        pack(clean[:1])
-        pack.compile(
-            "adam", autoencoders.PackLoss(alpha), jit_compile=loop.compiled_by_xla()
-        )
-        return pack
-
-    settings = {
-        "dataset": dataset.name,
-        **dataclasses.asdict(spec),
-        "count": count,
-        "alpha": alpha,
-    }
-    return loop.train(
-        build,
-        autoencoder.add_noise(clean, spec.noise, seed),
-        clean,
-        recipe,
-        path,
-        settings,
-        lambda pack: autoencoder.reconstruction_error(
-            pack, dataset.validation.images, spec.noise, seed + 1
-        ),
-        seed,
+def define(values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    options.define(values, ("original", "fork"))
+    options.define_autoencoder(values)
+    flags.DEFINE_integer(
+        "count", 8, "How many autoencoders.", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_float(
+        "alpha", 0.2, "Weight of the diversity.", lower_bound=0, flag_values=values
     )
 
 
-def main(_) -> None:
-    """The command: trains what the flags name."""
-    args = flags.FLAGS
-    autoencoder.run(
-        args,
-        "pack",
-        lambda *job: train_pack(*job, args.count, args.alpha),
-        "published",
-    )
+def do(args: Any) -> None:
+    """Trains what the flags name."""
+    from magnet_tf import datasets
+    from train import packs, recipes
 
+    dataset = datasets.load(args.dataset)
+    name, spec = options.chosen(args, dataset)
+    recipe = recipes.for_pack(args.recipe, dataset)
+    recipe = dataclasses.replace(
+        recipe, together=options.with_epochs(args, recipe.together)
+    )
+    path = options.output(args, dataset, f"pack_{name}")
+    trained = packs.train_pack(
+        dataset, spec, recipe, path, args.seed, args.count, args.alpha
+    )
+    options.say(path, trained)
+
+
+COMMAND = magnet_cli.Command(
+    "train.pack",
+    "Trains autoencoders a little each, and then together, to differ.",
+    define,
+    do,
+)
 
 if __name__ == "__main__":
-    autoencoder.define_flags()
-    flags.DEFINE_integer("count", 8, "How many autoencoders.", lower_bound=1)
-    flags.DEFINE_float("alpha", 0.2, "Weight of the diversity.", lower_bound=0)
-    app.run(main)
+    magnet_cli.main(COMMAND)

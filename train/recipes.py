@@ -55,6 +55,35 @@ AUTOENCODER = {
     "digits": Recipe(epochs=100, batch_size=32, activity_l2=ACTIVITY_L2),
 }
 
+
+@dataclasses.dataclass(frozen=True)
+class PackRecipe:
+    """How a pack is trained.
+
+    Attributes:
+        alone: each of its autoencoders, first.
+        together: all of them, then.
+    """
+
+    alone: Recipe
+    together: Recipe
+
+
+def _packs(batch_size: int, epochs: int, fork_epochs: int) -> dict[str, PackRecipe]:
+    alone = Recipe(epochs=3, batch_size=2 * batch_size)
+    return {
+        kind: PackRecipe(alone, Recipe(epochs=count, batch_size=batch_size))
+        for kind, count in (("original", epochs), ("fork", fork_epochs))
+    }
+
+
+# Packs have no activity regularizer; of the fork, carlini/MagNet, as trained there.
+PACK = {
+    "mnist": _packs(batch_size=128, epochs=10, fork_epochs=30),
+    "cifar10": _packs(batch_size=128, epochs=10, fork_epochs=100),
+    "digits": _packs(batch_size=16, epochs=10, fork_epochs=30),
+}
+
 # For a machine without a GPU: minutes instead of days for CIFAR-10 and for 256 filters.
 SHORT_CLASSIFIER = {
     "mnist": Recipe(epochs=5, batch_size=128, peak_rate=1e-3, bfloat16=True),
@@ -86,6 +115,7 @@ SHORT_WIDE_AUTOENCODER = {
 WIDE = 64  # filters of a layer
 
 KINDS = ("published", "short")
+PACK_KINDS = ("original", "fork")
 
 
 def for_classifier(kind: str, dataset: Dataset) -> Recipe:
@@ -105,3 +135,13 @@ def for_autoencoder(
     wide = any(isinstance(entry, int) and entry >= WIDE for entry in structure)
     short = SHORT_WIDE_AUTOENCODER if wide else SHORT_AUTOENCODER
     return {"published": AUTOENCODER, "short": short}[kind][dataset.like]
+
+
+def for_pack(kind: str, dataset: Dataset) -> PackRecipe:
+    """The recipe of a pack.
+
+    Args:
+        kind: "original", or "fork" for that of carlini/MagNet.
+        dataset: one without recipes of its own has those of its like.
+    """
+    return PACK[dataset.like][kind]

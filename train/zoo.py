@@ -5,105 +5,36 @@ calibrates every variant whose autoencoders are there; each file gets a card.
 """
 
 from pathlib import Path
+from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
-from magnet_tf import cards, datasets, variants, zoo
-from magnet_tf.errors import UserError
-from magnet_tf.outcomes import Outcome
-from magnet_tf.provenance import provenance
+import magnet_cli
 
 
-def fill(name: str, source: Path, target: Path) -> list[str]:
-    """Fills the zoo's folder of a dataset.
-
-    Args:
-        name: the dataset. source: holds `classifier.keras` and `autoencoder_<name>.keras`,
-            as `train` left them. target: the folder to fill.
-
-    Returns:
-        The variants that are there now.
-
-    Raises:
-        UserError: there is no finished classifier, or a model is damaged or not ours.
-    """
-    dataset = datasets.load(name)
-    target.mkdir(parents=True, exist_ok=True)
-    classifier = copy(source / "classifier.keras", target, name)
-    if classifier is None:
-        raise UserError(f"{source} holds no finished classifier.keras.")
-    done = []
-    for variant, spec in variants.VARIANTS[name].items():
-        found = {
-            key: copy(source / f"autoencoder_{key}.keras", target, name)
-            for key in spec.autoencoders
-        }
-        autoencoders = {key: one for key, one in found.items() if one}
-        card_path = target / f"{variant}.json"
-        if len(autoencoders) < len(found):
-            card_path.unlink(missing_ok=True)  # of other models
-            continue
-        magnet = spec.build(
-            classifier.model, {key: one.model for key, one in autoencoders.items()}
-        )
-        magnet.calibrate(dataset.validation.images, spec.drop_rates)
-        outcome = Outcome.of(magnet, *dataset.test)
-        accuracies = outcome.accuracies(attacked=False)
-        card = {
-            "dataset": name,
-            "variant": variant,
-            "drop_rates": spec.drop_rates,
-            "thresholds": magnet.thresholds,
-            "sha256": {"classifier": classifier.fingerprint}
-            | {f"autoencoder_{k}": one.fingerprint for k, one in autoencoders.items()},
-            "test_accuracy_none": accuracies.none,
-            "test_accuracy_both": accuracies.both,
-            **provenance(),
-        }
-        cards.write(card_path, card)
-        done.append(variant)
-    return done
+def define(values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "dataset", "digits", "One with variants of its own.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "models_dir", None, "Trained models [models/<dataset>].", flag_values=values
+    )
 
 
-def copy(source: Path, target: Path, name: str) -> cards.Trained | None:
-    """The finished model at `source`, copied with its card; None where there is none.
+def do(args: Any) -> None:
+    """Fills the zoo's folder of a dataset."""
+    from magnet_tf import zoo
+    from train import filling
 
-    A copy that is there already stays: written again, its file would be another.
-
-    Args:
-        source: of the model. target: a folder. name: of the dataset it must be trained on.
-
-    Raises:
-        CardError: the model or its card is damaged, was trained on other data or not here.
-    """
-    if not source.exists():
-        return None
-    trained = cards.load(source, dataset=name)
-    path = target / source.name
-    try:
-        there = cards.checked(path)
-    except cards.DamagedError:  # or missing
-        there = {}
-    if {**trained.card, "sha256": there.get("sha256")} != there:
-        return cards.save(path, trained.model, trained.card)
-    return cards.Trained(trained.model, there, there["sha256"])
-
-
-def main(_) -> None:
-    """The command: fills the zoo's folder of a dataset."""
-    args = flags.FLAGS
-    logging.set_verbosity(logging.ERROR)
     source = Path(args.models_dir or f"models/{args.dataset}")
-    try:
-        if args.dataset not in variants.VARIANTS:
-            raise UserError(f"the zoo has {sorted(variants.VARIANTS)} only.")
-        done = fill(args.dataset, source, zoo.ROOT / args.dataset)
-    except (UserError, OSError) as error:
-        raise SystemExit(f"train.zoo: {error}") from error
-    print(f"{zoo.ROOT / args.dataset}: {', '.join(done)}")
+    done = filling.fill(args.dataset, source, zoo.ROOT / args.dataset)
+    print(f"{zoo.ROOT / args.dataset}: {', '.join(done) or 'no variant'}")
 
+
+COMMAND = magnet_cli.Command(
+    "train.zoo", "Fills the zoo from finished models.", define, do
+)
 
 if __name__ == "__main__":
-    flags.DEFINE_string("dataset", "digits", "digits, mnist or cifar10.")
-    flags.DEFINE_string("models_dir", None, "Trained models [models/<dataset>].")
-    app.run(main)
+    magnet_cli.main(COMMAND)

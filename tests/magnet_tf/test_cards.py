@@ -46,6 +46,7 @@ def test_a_model_is_found_with_its_card_and_fingerprint(path):
         "structure": [3, "average", 3],
         "sha256": trained.fingerprint,
     }
+    assert trained.quality == "test accuracy 0.9944"
     found = cards.load_or_set_aside(path)
     assert (found.card, found.fingerprint) == (trained.card, trained.fingerprint)
     assert names(path) == ["it.json", "it.keras"]

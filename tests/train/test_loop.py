@@ -1,18 +1,18 @@
 """What is interrupted or damaged ends with the weights of an undisturbed training."""
 
 import hashlib
-import io
-import json
 import re
 import sys
 
-import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import magnet_cli
+from magnet_tf import cards, files
 from train import loop
+from train.errors import TrainingError
 from train.recipes import Recipe
 
 RECIPE = Recipe(epochs=4, batch_size=8, augment=True)
@@ -41,7 +41,7 @@ def build() -> keras.Model:
 def train(path, recipe=RECIPE, seed=0, build=build, evaluate=lambda model: {}):
     """The weights after a training."""
     data = IMAGES, LABELS, recipe, path, {"dataset": "made up"}
-    return loop.train(build, *data, evaluate, seed).get_weights()
+    return loop.train(build, *data, evaluate, seed).model.get_weights()
 
 
 def assert_same(weights, expected):
@@ -85,7 +85,7 @@ def undisturbed(tmp_path_factory):
 
 
 def checkpoint_in(folder):
-    (checkpoint,) = folder.glob("model.*.weights.h5")
+    (checkpoint,) = folder.glob("model.*.checkpoint")
     return checkpoint
 
 
@@ -133,16 +133,40 @@ def test_interrupted_again_and_again(steps, undisturbed, tmp_path):
     assert_same(train(tmp_path / "model.keras"), undisturbed)
 
 
-def test_interrupted_before_the_card_was_written(steps, undisturbed, tmp_path):
-    def interrupted(model):
+@pytest.mark.parametrize("when", ["evaluate", "save"])
+def test_interrupted_before_the_model_was_written(
+    when, steps, undisturbed, tmp_path, monkeypatch
+):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "model.keras", evaluate=interrupted)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if when == "save":
+            patch.setattr(keras.Model, "save", interrupted)
+        train(
+            tmp_path / "model.keras",
+            evaluate=interrupted if when == "evaluate" else lambda model: {},
+        )
     steps.batches.clear()
-    assert loop.trained(tmp_path / "model.keras") is None
+    assert not (tmp_path / "model.keras").exists()
     assert_same(train(tmp_path / "model.keras"), undisturbed)
     assert not steps.batches  # the last checkpoint had everything
+
+
+def test_interrupted_between_card_and_model(steps, undisturbed, tmp_path, monkeypatch):
+    """The card alone is no model, and is replaced."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        write = cards.write
+
+        def then_interrupted(*card):
+            write(*card)
+            raise KeyboardInterrupt
+
+        patch.setattr(cards, "write", then_interrupted)
+        train(tmp_path / "model.keras")
+    assert (tmp_path / "model.json").exists()
+    assert_same(train(tmp_path / "model.keras"), undisturbed)
+    assert cards.load(tmp_path / "model.keras")
 
 
 def test_a_checkpoint_of_other_settings_is_left_alone(steps, undisturbed, tmp_path):
@@ -169,13 +193,13 @@ def test_a_finished_training_is_not_repeated(steps, undisturbed, tmp_path):
 )
 def test_a_finished_training_of_other_settings_is_refused(other, said, tmp_path):
     train(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match=rf"model.keras was trained {said}"):
+    with pytest.raises(cards.CardError, match=rf"model.keras was trained {said}"):
         train(tmp_path / "model.keras", **other)
 
 
 def test_a_training_that_goes_on_elsewhere_is_not_begun(steps, undisturbed, tmp_path):
-    elsewhere = pytest.raises(ValueError, match="is being trained by another process")
-    with loop.locked(tmp_path / "model.keras"), elsewhere:
+    elsewhere = pytest.raises(files.LockedError, match="held by another process")
+    with files.locked(tmp_path / ".model.lock"), elsewhere:
         train(tmp_path / "model.keras")
     assert not steps.batches
     assert_same(train(tmp_path / "model.keras"), undisturbed)
@@ -183,94 +207,65 @@ def test_a_training_that_goes_on_elsewhere_is_not_begun(steps, undisturbed, tmp_
 
 def test_a_finished_training_leaves_the_model_and_its_card(steps, tmp_path):
     train(tmp_path / "deep/model.keras")
-    files = sorted(path.name for path in (tmp_path / "deep").iterdir())
-    assert files == ["model.json", "model.keras"]
+    left = sorted(path.name for path in (tmp_path / "deep").iterdir())
+    assert left == ["model.json", "model.keras"]
 
 
-# Damage
+# Damage, and what is somebody else's
 
 
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def altered_index(content: bytes) -> bytes:
-    """One byte of HDF5's index of names is another; HDF5 itself has no digest."""
-    at = content.index(b"HEAP") + 16
-    return content[:at] + b"\xff" + content[at + 1 :]
-
-
-def incomplete(content: bytes) -> bytes:
-    """HDF5 that lacks the last layer's last array: loading fails half way."""
-    arrays, file = [], io.BytesIO(content)
-    with h5py.File(file, "a") as archive:
-        archive.visititems(
-            lambda name, item: arrays.append(name) if hasattr(item, "dtype") else None
-        )
-        del archive[max(name for name in arrays if "layers" in name)]
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        truncated,
-        altered_index,
-        incomplete,
-        lambda content: content[:-1],
-        lambda content: b"",
-        lambda content: b"not HDF5",
-    ],
-    ids=["truncated", "altered index", "incomplete", "a byte short", "empty", "text"],
-)
-def test_a_damaged_checkpoint_is_set_aside(
-    damage, steps, undisturbed, tmp_path, capsys
-):
+def test_a_damaged_checkpoint_is_set_aside(steps, undisturbed, tmp_path, capsys):
     steps.interrupt(tmp_path / "model.keras", 8)
     checkpoint = checkpoint_in(tmp_path)
-    damaged = damage(checkpoint.read_bytes())
-    checkpoint.write_bytes(damaged)
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
     assert_same(train(tmp_path / "model.keras"), undisturbed)
     assert len(steps.batches) == 4 * STEPS
     assert f"{checkpoint} is damaged" in capsys.readouterr().err
-    aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
-    assert aside.read_bytes() == damaged
 
 
-@pytest.fixture
-def finished(tmp_path):
-    """The path of a finished model."""
-    train(tmp_path / "model.keras")
-    return tmp_path / "model.keras"
+def test_another_seeds_checkpoint_under_this_ones_name(steps, undisturbed, tmp_path):
+    steps.interrupt(tmp_path / "model.keras", 8)
+    own = checkpoint_in(tmp_path)
+    own.unlink()
+    steps.interrupt(tmp_path / "model.keras", 8, seed=1)
+    checkpoint_in(tmp_path).rename(own)
+    assert_same(train(tmp_path / "model.keras"), undisturbed)
+    assert len(steps.batches) == 4 * STEPS
 
 
-def test_a_finished_model_is_found(finished, undisturbed, capsys):
-    assert_same(loop.trained(finished).get_weights(), undisturbed)
-    assert not capsys.readouterr().err
+def test_a_damaged_model_is_set_aside_and_trained_again(undisturbed, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    train(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert_same(train(path), undisturbed)
+    assert f"{path} cannot be used" in capsys.readouterr().err
+    assert cards.load(path)
 
 
-@pytest.mark.parametrize("missing", ["model.keras", "model.json"])
-def test_a_model_without_its_card_is_not_finished(missing, finished):
-    (finished.parent / missing).unlink()
-    assert loop.trained(finished) is None
+def test_a_model_of_somebody_elses_is_neither_read_nor_replaced(steps, tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"mine")
+    with pytest.raises(cards.CardError, match="was not trained here"):
+        train(tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == b"mine"
+    assert not steps.batches
 
 
-def test_an_altered_model_is_set_aside(finished, undisturbed, capsys):
-    content = bytearray(finished.read_bytes())
-    content[len(content) // 2] ^= 1
-    finished.write_bytes(content)
-    assert loop.trained(finished) is None
-    assert f"{finished} is not the file its card" in capsys.readouterr().err
-    assert finished.with_name("model.keras.damaged").read_bytes() == content
-    assert_same(train(finished), undisturbed)
-    assert_same(loop.trained(finished).get_weights(), undisturbed)
+@pytest.mark.parametrize("name", ["model", "model.h5", "model.keras.zip", ".keras", ""])
+def test_a_name_that_is_no_keras_files_is_refused_before_training(
+    name, steps, tmp_path
+):
+    with pytest.raises(TrainingError, match=r"is called <name>\.keras"):
+        train(tmp_path / name)
+    assert not steps.batches and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("card", ["", "{}", "[]", '{"sha256": 0}'])
-def test_a_model_with_a_damaged_card_is_set_aside(card, finished, capsys):
-    finished.with_suffix(".json").write_text(card)
-    assert loop.trained(finished) is None
-    assert str(finished) in capsys.readouterr().err and not finished.exists()
+def test_a_folder_is_no_model(steps, tmp_path):
+    (tmp_path / "model.keras").mkdir()
+    with pytest.raises(TrainingError, match="no folder"):
+        train(tmp_path / "model.keras")
+    assert not steps.batches
 
 
 # The card
@@ -278,10 +273,10 @@ def test_a_model_with_a_damaged_card_is_set_aside(card, finished, capsys):
 
 def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/here/train_it", "--seed=7"])
-    monkeypatch.setitem(sys.modules, "__main__", None)
+    monkeypatch.setattr(magnet_cli, "command_line", lambda: None)
     path = tmp_path / "model.keras"
     train(path, seed=7, evaluate=lambda model: {"test_accuracy": 0.5})
-    card = json.loads(path.with_suffix(".json").read_text())
+    card = cards.read(path.with_suffix(".json"))
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", card.pop("date"))
     assert card == {
         "dataset": "made up",
@@ -296,7 +291,7 @@ def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
         "images": 20,
         "test_accuracy": 0.5,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "command": "python -m train_it --seed=7",
+        "command": "python train_it --seed=7",
     }
 
 
@@ -351,78 +346,6 @@ def test_augmentation_is_used_where_the_recipe_says_so(steps, tmp_path):
     assert (seen[True] != images[order]).any()
 
 
-def test_augmented_images_are_shifted_and_flipped_copies():
-    """Of 20x30 images: by up to 2 and 3 pixels, edges repeated; all combinations."""
-    random = np.random.RandomState(0)
-    images = random.uniform(size=(1500, 20, 30, 2)).astype(np.float32)
-    result = loop.augmented(images, np.random.default_rng(0))
-    padded = np.pad(images, [(0, 0), (2, 2), (3, 3), (0, 0)], mode="edge")
-    explained = np.zeros(1500, int)
-    used = set()
-    for down in range(5):
-        for right in range(7):
-            shifted = padded[:, down : down + 20, right : right + 30]
-            for flip in (1, -1):
-                same = (result == shifted[:, :, ::flip]).all(axis=(1, 2, 3))
-                explained += same
-                if same.any():
-                    used.add((down, right, flip))
-    np.testing.assert_array_equal(explained, 1)
-    assert len(used) == 5 * 7 * 2
-
-
-def test_augmentation_follows_its_generator():
-    one, again, other = (
-        loop.augmented(IMAGES.repeat(2, 1).repeat(2, 2), np.random.default_rng(seed))
-        for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, again)
-    assert (one != other).any()
-
-
-def test_small_images_are_flipped_alone():
-    result = loop.augmented(IMAGES, np.random.default_rng(0))
-    kept = (result == IMAGES).all(axis=(1, 2, 3))
-    flipped = (result == IMAGES[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (kept ^ flipped).all() and kept.any() and flipped.any()
-
-
-def compiled_for_bfloat16() -> keras.Model:
-    """With a regularizer of activations, whose sum bfloat16 would round."""
-    model = keras.Sequential(
-        [
-            layers.Input((6, 6, 1)),
-            layers.Conv2D(4, 3, activity_regularizer=keras.regularizers.L2(1e-3)),
-            layers.Flatten(),
-            layers.Dense(3),
-        ]
-    )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
-    return model
-
-
-def test_bfloat16_computes_so_and_ends_near_float32_in_a_float32_model(tmp_path):
-    copy = loop.in_bfloat16(compiled_for_bfloat16())
-    assert [layer.compute_dtype for layer in copy.layers] == ["bfloat16"] * 2 + [
-        "float32"
-    ]
-    assert {v.dtype for v in copy.trainable_variables} == {"float32"}
-
-    ends = {}
-    for bfloat16 in (False, True):
-        recipe = Recipe(epochs=4, batch_size=8, bfloat16=bfloat16)
-        path = tmp_path / f"{bfloat16}.keras"
-        loop.train(
-            compiled_for_bfloat16, IMAGES, LABELS, recipe, path, {}, lambda _: {}, 0
-        )
-        ends[bfloat16] = loop.trained(path)
-    assert {layer.compute_dtype for layer in ends[True].layers} == {"float32"}
-    for one, other in zip(*(model.get_weights() for model in ends.values())):
-        np.testing.assert_allclose(one, other, atol=0.02)
-        assert (one != other).any()
-
-
 def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(tmp_path, steps):
     recipe = Recipe(epochs=4, batch_size=8, augment=True, bfloat16=True)
     path = tmp_path / "model.keras"
@@ -430,34 +353,3 @@ def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(tmp_path, s
     resumed = train(path, recipe)
     assert len(steps.batches) == 2 * STEPS - 1
     assert_same(train(tmp_path / "undisturbed.keras", recipe), resumed)
-
-
-def test_annealed_adam_falls_from_the_recipes_rate_to_zero():
-    recipe = Recipe(epochs=3, batch_size=8, peak_rate=0.5)
-    rate = loop.annealed_adam(recipe, count=20)._learning_rate
-    expected = [0.25 * (1 + np.cos(np.pi * step / 9)) for step in range(10)]
-    np.testing.assert_allclose([float(rate(s)) for s in range(10)], expected, atol=1e-6)
-
-
-# Backends
-
-
-@pytest.mark.parametrize(
-    ("backend", "gpus", "jit"),
-    [
-        ("tensorflow", [], False),
-        ("tensorflow", ["gpu:0"], "auto"),
-        ("jax", RuntimeError("Unknown backend: 'gpu' requested"), "auto"),
-    ],
-)
-def test_what_xla_compiles(backend, gpus, jit, monkeypatch):
-    """JAX raises where it is asked for GPUs and there are none."""
-
-    def list_devices(kind):
-        if isinstance(gpus, Exception):
-            raise gpus
-        return gpus
-
-    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
-    monkeypatch.setattr(keras.distribution, "list_devices", list_devices)
-    assert loop.compiled_by_xla() == jit

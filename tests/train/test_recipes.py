@@ -7,12 +7,15 @@ from magnet_tf.datasets import Dataset, Split
 from train.recipes import (
     AUTOENCODER,
     CLASSIFIER,
+    PACK,
     SHORT_AUTOENCODER,
     SHORT_CLASSIFIER,
     SHORT_WIDE_AUTOENCODER,
+    PackRecipe,
     Recipe,
     for_autoencoder,
     for_classifier,
+    for_pack,
 )
 
 
@@ -33,6 +36,14 @@ def test_the_published_recipes():
 def test_an_images_activations_weigh_what_they_did_in_the_original(recipes, name):
     """Whose sum ran over batches of 256 images, with a weight of 1e-9."""
     assert recipes[name].activity_l2 == pytest.approx(256 * 1e-9, rel=1e-12)
+
+
+def test_packs_as_the_original_and_its_fork_trained_them():
+    """Without activity regularizer: 3 epochs alone in batches of 256, then 128 together."""
+    alone = Recipe(epochs=3, batch_size=256)
+    for name, epochs in (("mnist", 30), ("cifar10", 100)):
+        assert PACK[name]["original"] == PackRecipe(alone, Recipe(10, batch_size=128))
+        assert PACK[name]["fork"] == PackRecipe(alone, Recipe(epochs, batch_size=128))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,7 @@ def test_a_dataset_without_a_recipe_of_its_own_has_that_of_its_like(
     assert for_classifier("short", data) is SHORT_CLASSIFIER[like]
     assert for_autoencoder("published", data, structure) is AUTOENCODER[like]
     assert for_autoencoder("short", data, structure) is SHORT_AUTOENCODER[like]
+    assert for_pack("fork", data) is PACK[like]["fork"]
 
 
 def test_wide_autoencoders_have_a_short_recipe_of_their_own():

@@ -1,26 +1,32 @@
 """Training a pack: each a little alone, then all together."""
 
 import numpy as np
+import pytest
 
-from magnet_tf import datasets, variants
+from magnet_tf import cards, datasets, variants
 from magnet_tf.arrays import in_batches
-from train import loop, pack, recipes
+from train import packs, recipes
+from train.errors import TrainingError
 
 IMAGES = np.random.default_rng(0).random((40, 8, 8, 1), dtype=np.float32)
 SPLIT = datasets.Split(IMAGES, np.zeros(40, np.int64))
+RECIPE = recipes.PackRecipe(
+    alone=recipes.Recipe(epochs=3, batch_size=20),
+    together=recipes.Recipe(epochs=30, batch_size=20),
+)
 DATASET = datasets.Dataset("made up", SPLIT, SPLIT, SPLIT, num_classes=2)
 
 
 def train(path, alpha):
-    return pack.train_pack(
+    return packs.train_pack(
         DATASET,
         variants.Autoencoder((2,), noise=0.1),
-        recipes.Recipe(epochs=30, batch_size=20),
+        RECIPE,
         path,
         seed=0,
         count=3,
         alpha=alpha,
-    )
+    ).model
 
 
 def spread(model) -> float:
@@ -33,8 +39,22 @@ def test_diversity_makes_them_differ_and_the_file_holds_them(tmp_path):
     diverse = train(tmp_path / "diverse.keras", alpha=0.9)
     assert spread(diverse) > spread(alike)
 
-    loaded = loop.trained(tmp_path / "diverse.keras")
+    loaded = cards.load(tmp_path / "diverse.keras").model
     np.testing.assert_array_equal(
         in_batches(loaded, IMAGES), in_batches(diverse, IMAGES)
     )
     assert loaded.picked == diverse.picked
+
+
+def test_no_autoencoder_of_a_pack_is_regularized(tmp_path):
+    layers = [
+        i for ae in train(tmp_path / "it.keras", 0.2).autoencoders for i in ae.layers
+    ]
+    assert all(getattr(i, "activity_regularizer", None) is None for i in layers)
+
+
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf"), -1.0])
+def test_a_weight_that_is_none(alpha, tmp_path):
+    with pytest.raises(TrainingError, match="alpha must be a number of at least 0"):
+        train(tmp_path / "it.keras", alpha)
+    assert not list(tmp_path.iterdir())

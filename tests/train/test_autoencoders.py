@@ -1,7 +1,6 @@
 """The noise, and what the autoencoders' training asks of the training loop."""
 
 import inspect
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,36 +8,38 @@ import pytest
 
 from magnet_tf.datasets import Dataset, Split
 from magnet_tf.variants import Autoencoder
-from train import autoencoder, loop
+from train import autoencoders, loop
+from train.errors import TrainingError
 from train.recipes import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=8)
+SPEC = Autoencoder((2, "max"), noise=0.1)
 GREY = np.full((200, 8, 8, 1), 0.5, np.float32)
 
 
 def test_noise_has_its_standard_deviation():
-    noise = autoencoder.add_noise(GREY, 0.1, seed=0) - GREY
+    noise = autoencoders.add_noise(GREY, 0.1, seed=0) - GREY
     assert noise.dtype == np.float32
     assert noise.std() == pytest.approx(0.1, rel=0.03)
     assert noise.mean() == pytest.approx(0, abs=3e-3)
 
 
 def test_noise_is_clipped():
-    black = autoencoder.add_noise(np.zeros_like(GREY), 0.1, seed=0)
-    white = autoencoder.add_noise(np.ones_like(GREY), 0.1, seed=0)
+    black = autoencoders.add_noise(np.zeros_like(GREY), 0.1, seed=0)
+    white = autoencoders.add_noise(np.ones_like(GREY), 0.1, seed=0)
     assert black.min() == 0 and white.max() == 1
     assert np.mean(black == 0) == pytest.approx(0.5, abs=0.03)
     assert np.mean(white == 1) == pytest.approx(0.5, abs=0.03)
 
 
 def test_noise_follows_its_seed():
-    one, again, other = (autoencoder.add_noise(GREY, 0.1, seed) for seed in (0, 0, 1))
+    one, again, other = (autoencoders.add_noise(GREY, 0.1, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert np.abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
 
 
 def test_no_noise():
-    np.testing.assert_array_equal(autoencoder.add_noise(GREY, 0.0, seed=0), GREY)
+    np.testing.assert_array_equal(autoencoders.add_noise(GREY, 0.0, seed=0), GREY)
 
 
 @pytest.fixture
@@ -53,17 +54,14 @@ def asked(monkeypatch):
     return arguments
 
 
-def train(path, loss="mse", recipe=RECIPE):
+def train(path, loss="mse", recipe=RECIPE, spec=SPEC):
     random = np.random.RandomState(0)
     splits = [
         Split(random.uniform(size=(n, 8, 8, 1)).astype(np.float32), np.zeros(n, int))
         for n in (12, 8, 4)
     ]
-    data, spec = (
-        Dataset("made up", *splits, num_classes=1),
-        Autoencoder((2, "max"), noise=0.1),
-    )
-    autoencoder.train_autoencoder(data, spec, recipe, path, 7, loss)
+    data = Dataset("made up", *splits, num_classes=1)
+    autoencoders.train_autoencoder(data, spec, recipe, path, 7, loss)
     return data
 
 
@@ -130,26 +128,8 @@ def test_the_card_gets_the_errors_on_validation_images(asked, tmp_path):
     }
 
 
-MNIST = SimpleNamespace(like="mnist")
-
-
-@pytest.mark.parametrize(
-    ("flags", "name", "spec"),
-    [
-        ({"name": "II"}, "II", Autoencoder((3,), 0.1)),
-        (
-            {"structure": ["4", "max", "5"]},
-            "4_max_5",
-            Autoencoder((4, "max", 5), 0.3),
-        ),
-    ],
-)
-def test_the_autoencoder_that_flags_ask_for(flags, name, spec):
-    flags = {"dataset": "mnist", "name": "I", "structure": None, "noise": 0.3, **flags}
-    assert autoencoder.chosen(SimpleNamespace(**flags), MNIST) == (name, spec)
-
-
-def test_flags_that_ask_for_an_unknown_autoencoder():
-    flags = {"dataset": "cifar10", "name": "II", "structure": None, "noise": 0.1}
-    with pytest.raises(ValueError, match=r"no autoencoder 'II'; .* \['I', 'I-256'\]"):
-        autoencoder.chosen(SimpleNamespace(**flags), SimpleNamespace(like="cifar10"))
+@pytest.mark.parametrize("noise", [float("nan"), float("inf"), -0.1])
+def test_noise_that_is_none(noise, asked, tmp_path):
+    with pytest.raises(TrainingError, match="deviation must be a number of at least 0"):
+        train(tmp_path / "it.keras", spec=Autoencoder((2,), noise))
+    assert not asked

@@ -6,8 +6,8 @@ import pytest
 
 from magnet_tf import cards
 from magnet_tf import zoo as filled
-from magnet_tf.errors import UserError
-from train import zoo
+from train.errors import TrainingError
+from train.filling import copy, fill
 
 MODELS = ("classifier", "autoencoder_I", "autoencoder_II")
 
@@ -23,7 +23,7 @@ def models(tmp_path):
 
 
 def test_the_variants_whose_models_are_there(models, tmp_path, monkeypatch):
-    assert zoo.fill("digits", models, tmp_path / "zoo" / "digits") == ["D", "D+JSD"]
+    assert fill("digits", models, tmp_path / "zoo" / "digits") == ["D", "D+JSD"]
     thresholds = filled.load("digits", "D").thresholds
     monkeypatch.setattr(filled, "ROOT", tmp_path / "zoo")
     assert filled.entries() == [("digits", "D"), ("digits", "D+JSD")]
@@ -33,14 +33,14 @@ def test_the_variants_whose_models_are_there(models, tmp_path, monkeypatch):
 def test_what_is_there_already_stays_and_what_is_new_replaces_it(models, tmp_path):
     (target := tmp_path / "zoo").mkdir()
     for name in MODELS[:2]:
-        zoo.copy(models / f"{name}.keras", target, "digits")
+        copy(models / f"{name}.keras", target, "digits")
     first = {path.name: path.read_bytes() for path in target.iterdir()}
     for name in MODELS[:2]:
-        zoo.copy(models / f"{name}.keras", target, "digits")
+        copy(models / f"{name}.keras", target, "digits")
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
     card = cards.read(models / "autoencoder_I.json")
     cards.write(models / "autoencoder_I.json", {**card, "seed": 1})
-    zoo.copy(models / "autoencoder_I.keras", target, "digits")
+    copy(models / "autoencoder_I.keras", target, "digits")
     assert cards.load(target / "autoencoder_I.keras").card["seed"] == 1
     assert (target / "classifier.keras").read_bytes() == first["classifier.keras"]
 
@@ -50,22 +50,27 @@ def test_a_damaged_copy_is_made_again(models, tmp_path):
     for content in (b"", b"damaged"):
         (target / "classifier.keras").write_bytes(content)
         shutil.copy(models / "classifier.json", target)
-        zoo.copy(models / "classifier.keras", target, "digits")
+        copy(models / "classifier.keras", target, "digits")
         assert cards.load(target / "classifier.keras")
 
 
 def test_a_damaged_model_is_named_and_stays(models, tmp_path):
     (models / "autoencoder_II.keras").write_bytes(b"damaged")
     with pytest.raises(cards.DamagedError, match=r"autoencoder_II\.keras is damaged"):
-        zoo.fill("digits", models, tmp_path / "zoo")
+        fill("digits", models, tmp_path / "zoo")
     assert (models / "autoencoder_II.keras").read_bytes() == b"damaged"
 
 
 def test_models_of_another_dataset_are_refused(models, tmp_path):
     with pytest.raises(cards.CardError, match="with dataset 'digits', not 'mnist'"):
-        zoo.copy(models / "classifier.keras", tmp_path, "mnist")
+        copy(models / "classifier.keras", tmp_path, "mnist")
 
 
 def test_no_classifier(tmp_path):
-    with pytest.raises(UserError, match="holds no finished classifier.keras"):
-        zoo.fill("digits", tmp_path / "none", tmp_path / "zoo")
+    with pytest.raises(TrainingError, match="holds no finished classifier.keras"):
+        fill("digits", tmp_path / "none", tmp_path / "zoo")
+
+
+def test_a_dataset_without_variants_of_its_own(tmp_path):
+    with pytest.raises(TrainingError, match="'kmnist' has no variants.*'mnist'"):
+        fill("kmnist", tmp_path, tmp_path / "zoo")

@@ -6,8 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from magnet_tf import files
 from magnet_tf.datasets import Dataset, Split
-from train import classifier, loop
+from magnet_tf.keras_files import SavedModelError
+from train import classifiers, loop
+from train.errors import TrainingError
 from train.recipes import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=8)
@@ -40,7 +43,7 @@ def asked(monkeypatch):
 )
 def test_the_architecture_follows_the_images(channels, name, asked, tmp_path):
     data = dataset(channels)
-    classifier.train_classifier(data, RECIPE, tmp_path / "it.keras", 7)
+    classifiers.train_classifier(data, RECIPE, tmp_path / "it.keras", 7)
     model = asked["build"]()
     assert model.name == name and model.output_shape == (None, 4)
     settings = {"dataset": "made up", "architecture": name}
@@ -53,7 +56,7 @@ def test_the_architecture_follows_the_images(channels, name, asked, tmp_path):
 
 def test_the_optimizer_is_the_originals(asked, tmp_path):
     """SGD at 0.01 / (1 + 1e-6 step) with Nesterov momentum 0.9, on logits."""
-    classifier.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
+    classifiers.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
     model = asked["build"]()
     optimizer = model.optimizer
     assert isinstance(optimizer, keras.optimizers.SGD)
@@ -68,7 +71,7 @@ def test_the_optimizer_is_the_originals(asked, tmp_path):
 
 
 def test_the_card_gets_both_accuracies(asked, tmp_path):
-    classifier.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
+    classifiers.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
     evaluate = asked["evaluate"]
     # logits that are right of labels 0 and 1, and give 1 for 2 and 3
     darker = keras.Sequential(
@@ -82,6 +85,27 @@ def test_the_card_gets_both_accuracies(asked, tmp_path):
     assert evaluate(darker) == {"validation_accuracy": 0.5, "test_accuracy": 0.5}
 
 
+def test_it_goes_on_from_a_saved_one(asked, tmp_path):
+    classifiers.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0)
+    first = asked["build"]()
+    first.save(tmp_path / "first.keras")
+    start = tmp_path / "first.keras"
+    classifiers.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0, start)
+    for one, other in zip(asked["build"]().get_weights(), first.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    assert asked["settings"]["start_sha256"] == files.sha256(start)
+
+    other = dataset(1, classes=3)
+    classifiers.train_classifier(other, RECIPE, tmp_path / "it.keras", 0, start)
+    with pytest.raises(TrainingError, match=r"first\.keras is not a mnist_classifier"):
+        asked["build"]()
+
+    start.write_bytes(start.read_bytes()[:-100])
+    classifiers.train_classifier(dataset(1), RECIPE, tmp_path / "it.keras", 0, start)
+    with pytest.raises(SavedModelError, match=r"first\.keras is not a \.keras file"):
+        asked["build"]()
+
+
 def test_accuracy_of_more_than_a_batch():
     model = keras.Sequential(
         [keras.layers.Input((1, 1, 3)), keras.layers.Flatten()], name="one_hot"
@@ -89,4 +113,4 @@ def test_accuracy_of_more_than_a_batch():
     labels = np.arange(700) % 3
     images = np.eye(3, dtype=np.float32)[labels][:, None, None]
     labels[:70] += 1
-    assert classifier.accuracy(model, Split(images, labels)) == pytest.approx(0.9)
+    assert classifiers.accuracy(model, Split(images, labels)) == pytest.approx(0.9)

@@ -1,0 +1,89 @@
+"""Filling the zoo: finished models are copied into it, and its variants are calibrated."""
+
+from pathlib import Path
+
+from magnet_tf import cards, datasets, variants
+from magnet_tf.outcomes import Outcome
+from magnet_tf.provenance import provenance
+from train.errors import TrainingError
+
+
+def fill(name: str, source: Path, target: Path) -> list[str]:
+    """Fills the zoo's folder of a dataset.
+
+    Args:
+        name: the dataset. source: holds `classifier.keras` and `autoencoder_<name>.keras`,
+            as `train` left them. target: the folder to fill.
+
+    Returns:
+        The variants that are there now.
+
+    Raises:
+        TrainingError: the dataset has no variants, or there is no finished classifier.
+        CardError: a model is damaged, was trained on other data or not here.
+    """
+    if name not in variants.VARIANTS:
+        raise TrainingError(
+            f"{name!r} has no variants of its own; expected one of "
+            f"{sorted(variants.VARIANTS)}."
+        )
+    dataset = datasets.load(name)
+    target.mkdir(parents=True, exist_ok=True)
+    classifier = copy(source / "classifier.keras", target, name)
+    if classifier is None:
+        raise TrainingError(f"{source} holds no finished classifier.keras.")
+    done = []
+    for variant, spec in variants.VARIANTS[name].items():
+        found = {
+            key: copy(source / f"autoencoder_{key}.keras", target, name)
+            for key in spec.autoencoders
+        }
+        autoencoders = {key: one for key, one in found.items() if one}
+        card_path = target / f"{variant}.json"
+        if len(autoencoders) < len(found):
+            card_path.unlink(missing_ok=True)  # of other models
+            continue
+        magnet = spec.build(
+            classifier.model, {key: one.model for key, one in autoencoders.items()}
+        )
+        magnet.calibrate(dataset.validation.images, spec.drop_rates)
+        outcome = Outcome.of(magnet, *dataset.test)
+        accuracies = outcome.accuracies(attacked=False)
+        card = {
+            "dataset": name,
+            "variant": variant,
+            "drop_rates": spec.drop_rates,
+            "thresholds": magnet.thresholds,
+            "sha256": {"classifier": classifier.fingerprint}
+            | {f"autoencoder_{k}": one.fingerprint for k, one in autoencoders.items()},
+            "test_accuracy_none": accuracies.none,
+            "test_accuracy_both": accuracies.both,
+            **provenance(),
+        }
+        cards.write(card_path, card)
+        done.append(variant)
+    return done
+
+
+def copy(source: Path, target: Path, name: str) -> cards.Trained | None:
+    """The finished model at `source`, copied with its card; None where there is none.
+
+    A copy that is there already stays: written again, its file would be another.
+
+    Args:
+        source: of the model. target: a folder. name: of the dataset it must be trained on.
+
+    Raises:
+        CardError: the model or its card is damaged, was trained on other data or not here.
+    """
+    if not source.exists():
+        return None
+    trained = cards.load(source, dataset=name)
+    path = target / source.name
+    try:
+        there = cards.checked(path)
+    except cards.DamagedError:  # or missing
+        there = {}
+    if {**trained.card, "sha256": there.get("sha256")} != there:
+        return cards.save(path, trained.model, trained.card)
+    return cards.Trained(trained.model, there, there["sha256"])
