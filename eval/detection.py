@@ -1,18 +1,25 @@
 """How well detectors tell adversarial examples from clean images, at any threshold."""
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from eval.results import Results
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
 TOGETHER = "all"
 
 
-def together(marks: dict[str, np.ndarray], clean: dict[str, np.ndarray]) -> np.ndarray:
+def together(
+    marks: Mapping[str, np.ndarray], clean: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """One mark for all detectors: the largest share of clean images below any one.
 
     So a threshold on it rejects what any detector rejects, at one drop rate for each.
 
     Args:
-        marks: {detector: marks [N]}. clean: {detector: marks [M] of clean images}.
+        marks: {detector: marks [N]}.
+        clean: {detector: marks [M] of clean images}.
 
     Returns:
         float64 [N] in [0, 1].
@@ -57,50 +64,60 @@ def roc(clean: np.ndarray, adversarial: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def with_together(
-    marks: dict[str, np.ndarray], clean: dict[str, np.ndarray]
+    marks: Mapping[str, np.ndarray], clean: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Marks by detector, those of all detectors together added."""
     return {**marks, TOGETHER: together(marks, clean)}
 
 
-def rows(marks: dict, crafted: dict) -> list[dict]:
-    """A row for each variant, run, rule and detector; none where there are no detectors.
+def rows(results: Results) -> list[dict]:
+    """A row for each variant, case and detector; none where there are no detectors.
 
     Args:
-        marks: as from `Evaluation.judge`. crafted: as from `Evaluation.craft`.
+        results: of an evaluation.
 
     Returns:
         Rows with AUROC and true positive rates of the examples that fooled the undefended
         classifier, against the clean test images; None where there are none.
     """
     found = []
-    for variant, own in marks.items():
-        if not own["clean"]:
+    for variant, own in results.variants.items():
+        if not own.clean.marks:
             continue  # a reformer alone
-        clean = with_together(own["clean"], own["clean"])
-        for run, results in crafted.items():
-            for rule, result in results.items():
-                adversarial = with_together(own[run, rule], own["clean"])
-                for detector, values in adversarial.items():
-                    values = values[result.success]
-                    row = {
+        clean = with_together(own.clean.marks, own.clean.marks)
+        for case, result in results.crafted.items():
+            adversarial = with_together(own.attacked[case].marks, own.clean.marks)
+            for detector, marks in adversarial.items():
+                found.append(
+                    {
                         "variant": variant,
-                        "attack": run.attack,
-                        "rule": rule,
-                        "beta": run.beta,
-                        "confidence": run.confidence,
+                        "attack": case.run.attack,
+                        "rule": case.rule,
+                        "beta": case.run.beta,
+                        "confidence": case.run.confidence,
                         "detector": detector,
-                        "num_clean": len(clean[detector]),
-                        "num_adversarial": len(values),
-                        "auroc": auroc(clean[detector], values)
-                        if len(values)
-                        else None,
+                        **rates(clean[detector], marks[result.success]),
                     }
-                    for rate in FALSE_POSITIVE_RATES:
-                        row[f"tpr_at_fpr_{rate:g}"] = (
-                            true_positive_rate(clean[detector], values, rate)
-                            if len(values)
-                            else None
-                        )
-                    found.append(row)
+                )
     return found
+
+
+def rates(clean: np.ndarray, adversarial: np.ndarray) -> dict:
+    """How well marks tell adversarial from clean images; None where there are none.
+
+    Args:
+        clean: marks [M] of clean images.
+        adversarial: marks [N].
+    """
+    some = len(adversarial) > 0
+    return {
+        "num_clean": len(clean),
+        "num_adversarial": len(adversarial),
+        "auroc": auroc(clean, adversarial) if some else None,
+        **{
+            f"tpr_at_fpr_{rate:g}": true_positive_rate(clean, adversarial, rate)
+            if some
+            else None
+            for rate in FALSE_POSITIVE_RATES
+        },
+    }

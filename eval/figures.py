@@ -3,18 +3,20 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from attacks import AttackResult
 from eval import detection
-from eval.grid import Run
+from eval.grid import Case
 from eval.report import attack_title
+from eval.results import Results, VariantResults
+from magnet_tf import files
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -45,33 +47,23 @@ DEFENCES = {
 }
 
 
-def write(
-    directory: Path,
-    rows: Sequence[dict],
-    marks: dict,
-    crafted: dict[Run, dict[str, AttackResult]],
-    images: np.ndarray,
-) -> None:
+def write(directory: Path, results: Results) -> None:
     """Draws every figure into a directory.
 
     Args:
         directory: exists.
-        rows: of `results.json`.
-        marks: as from `Evaluation.judge`.
-        crafted: as from `Evaluation.craft`.
-        images: what was attacked, [N, H, W, C] in [0, 1].
+        results: of an evaluation.
     """
+    rows = results.rows()
     with matplotlib.rc_context(STYLE):
-        _save(asr(rows), directory / "asr.png")
-        _save(examples(crafted, images), directory / "examples.png")
-        for variant, own_marks in marks.items():
-            own = [row for row in rows if row["variant"] == variant]
-            _save(accuracy(own), directory / f"accuracy_{variant}.png")
-            if own_marks["thresholds"]:
-                shown = marks_above(variant, own_marks)
-                _save(shown, directory / f"marks_{variant}.png")
-                shown = roc(variant, own_marks, crafted)
-                _save(shown, directory / f"roc_{variant}.png")
+        save(asr(rows), directory / "asr.png")
+        save(examples(results), directory / "examples.png")
+        for name, variant in results.variants.items():
+            own = [row for row in rows if row["variant"] == name]
+            save(accuracy(own), directory / f"accuracy_{name}.png")
+            if variant.thresholds:
+                save(marks_above(name, variant), directory / f"marks_{name}.png")
+                save(roc(name, results), directory / f"roc_{name}.png")
 
 
 def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
@@ -105,25 +97,22 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     return figure
 
 
-def examples(
-    crafted: dict[Run, dict[str, AttackResult]], images: np.ndarray, count: int = 8
-) -> matplotlib.figure.Figure:
+def examples(results: Results, count: int = 8) -> matplotlib.figure.Figure:
     """Some images, the adversarial examples made of them, and what was added."""
-    confidence = _middle(run.confidence for run in crafted)
-    results = {
-        _series_title(run, rule): result
-        for run, rules in crafted.items()
-        if run.confidence == confidence
-        for rule, result in rules.items()
+    confidence, images = _middle(results.crafted), results.examples.images
+    shown = {
+        case.title: result
+        for case, result in results.crafted.items()
+        if case.run.confidence == confidence
     }
     count = min(count, len(images))
-    heights = 1 + 2 * len(results)
+    heights = 1 + 2 * len(shown)
     figure, axes = _panels(heights, count, 0.62, 0.62, sharey=False)
     grid = np.reshape(axes, (heights, count))
-    largest = max(result.linf[:count].max() for result in results.values()) or 1
+    largest = max(result.linf[:count].max() for result in shown.values()) or 1
     for column in range(count):
         _image(grid[0, column], images[column])
-        for index, result in enumerate(results.values()):
+        for index, result in enumerate(shown.values()):
             adversarial = result.adversarial[column]
             change = (adversarial - images[column]) / (2 * largest) + 0.5
             _image(grid[1 + 2 * index, column], adversarial)
@@ -131,7 +120,7 @@ def examples(
             if not result.success[column]:
                 grid[1 + 2 * index, column].set_title("failed", fontsize=6, pad=1)
     labels = ["clean"]
-    for title in results:
+    for title in shown:
         labels += [title, "change"]
     for axis, label in zip(grid[:, 0], labels):
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
@@ -142,26 +131,27 @@ def examples(
     return figure
 
 
-def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
+def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
     """Each detector's marks, clean against adversarial, with the threshold.
 
     The curves give the share of images whose mark is at least x: where one meets the
     threshold, it gives the share that the detector rejects.
+
+    Args:
+        name: of the variant.
+        variant: has a detector.
     """
-    thresholds = marks["thresholds"]
-    runs = [key for key in marks if isinstance(key, tuple)]
-    confidence = _middle(run.confidence for run, _ in runs)
+    thresholds, confidence = variant.thresholds, _middle(variant.attacked)
     series = {
-        _series_title(run, rule): marks[run, rule]
-        for run, rule in sorted(runs, key=lambda key: (key[0].beta or 0, key[1]))
-        if run.confidence == confidence
+        case.title: variant.attacked[case].marks
+        for case in _at(confidence, variant.attacked)
     }
     columns = min(len(thresholds), 2)
     figure, axes = _panels(
         -(-len(thresholds) // columns), columns, 3.4, 2.4, sharey=True
     )
     for axis, (detector, threshold) in zip(axes, thresholds.items(), strict=False):
-        clean = np.sort(marks["clean"][detector])
+        clean = np.sort(variant.clean.marks[detector])
         axis.fill_between(
             clean,
             np.linspace(1, 0, len(clean)),
@@ -187,33 +177,32 @@ def marks_above(variant: str, marks: dict) -> matplotlib.figure.Figure:
             axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
     _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
-    figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
+    figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
     return figure
 
 
-def roc(
-    variant: str, marks: dict, crafted: dict[Run, dict[str, AttackResult]]
-) -> matplotlib.figure.Figure:
-    """ROC curves of each detector and of all together, a curve for each attack."""
-    confidence = _middle(run.confidence for run in crafted)
-    clean = detection.with_together(marks["clean"], marks["clean"])
+def roc(name: str, results: Results) -> matplotlib.figure.Figure:
+    """ROC curves of each detector and of all together, a curve for each attack.
+
+    Args:
+        name: of a variant that has a detector.
+        results: of an evaluation.
+    """
+    variant, confidence = results.variants[name], _middle(results.crafted)
+    clean = detection.with_together(variant.clean.marks, variant.clean.marks)
     columns = 3
     figure, axes = _panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
     for axis, (detector, negatives) in zip(axes, clean.items(), strict=False):
-        series = [
-            (run, rule)
-            for run, results in crafted.items()
-            for rule in results
-            if run.confidence == confidence
-        ]
-        series.sort(key=lambda key: (key[0].beta or 0, key[1]))
-        for line, (run, rule) in zip(itertools.cycle(LINES), series, strict=False):
-            own = detection.with_together(marks[run, rule], marks["clean"])[detector]
-            fooled = own[crafted[run][rule].success]
+        cases = _at(confidence, results.crafted)
+        for line, case in zip(itertools.cycle(LINES), cases, strict=False):
+            marks = detection.with_together(
+                variant.attacked[case].marks, variant.clean.marks
+            )
+            fooled = marks[detector][results.crafted[case].success]
             if len(fooled):
                 rates = detection.roc(negatives, fooled)
                 style = {**line, "markersize": 3.5, "markevery": 0.2, "linewidth": 1.3}
-                axis.plot(*rates, label=_series_title(run, rule), **style)
+                axis.plot(*rates, label=case.title, **style)
         axis.axline((0, 0), slope=1, color="0.8", linewidth=0.8)
         title = (
             "all detectors"
@@ -223,27 +212,29 @@ def roc(
         axis.set(title=title, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ylabel, xlabel = "adversarial rejected", "clean rejected"
     _finish(figure, axes, len(clean), columns, ylabel, xlabel)
-    figure.suptitle(f"MagNet {variant}, κ = {confidence:g}")
+    figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
     return figure
 
 
-def _middle(confidences: Iterable[float]) -> float:
+def _middle(cases: Iterable[Case]) -> float:
     """The confidence that figures of a single one show."""
-    ordered = sorted(set(confidences))
+    ordered = sorted({case.run.confidence for case in cases})
     return ordered[len(ordered) // 2]
+
+
+def _at(confidence: float, cases: Iterable[Case]) -> list[Case]:
+    """The cases at a confidence, by beta and rule."""
+    own = [case for case in cases if case.run.confidence == confidence]
+    return sorted(own, key=lambda case: (case.run.beta or 0, case.rule))
 
 
 def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
     """Rows by attack, rule and beta, each by rising confidence."""
-    series = {}
+    series: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["confidence"]):
         series.setdefault(attack_title(row), []).append(row)
     order = dict.fromkeys(attack_title(row) for row in rows)
     return {title: series[title] for title in order}
-
-
-def _series_title(run: Run, rule: str) -> str:
-    return attack_title({"attack": run.attack, "rule": rule, "beta": run.beta})
 
 
 def _asr_curve(
@@ -317,5 +308,6 @@ def _image(axis, image: np.ndarray) -> None:
         spine.set_visible(False)
 
 
-def _save(figure: matplotlib.figure.Figure, path: Path) -> None:
-    figure.savefig(path, metadata={"Software": None})
+def save(figure: matplotlib.figure.Figure, path: Path) -> None:
+    """Writes a figure whole."""
+    files.write(path, lambda to: figure.savefig(to, metadata={"Software": None}))

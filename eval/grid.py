@@ -1,7 +1,11 @@
 """The attacks of an evaluation, and the runs that its grid is made of."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from attacks import AttackResult, carlini_wagner_l2, elastic_net
 
@@ -17,8 +21,55 @@ class Run:
     @property
     def name(self) -> str:
         """Names the run's files: numbers stand in full, so that no two runs share one."""
-        beta = "" if self.beta is None else f"-beta{self.beta:.15g}"
-        return f"{self.attack}{beta}-kappa{self.confidence:.15g}"
+        return f"{_stem(self.attack, self.beta)}-kappa{self.confidence:.15g}"
+
+
+class Case(NamedTuple):
+    """A run's examples by one rule: what a defence is tried on."""
+
+    run: Run
+    rule: str
+
+    @property
+    def name(self) -> str:
+        """Names the case's files."""
+        return f"{self.run.name}-{self.rule}"
+
+    @property
+    def title(self) -> str:
+        """As it stands in tables and legends, where the confidence is told apart."""
+        return title(self.run.attack, self.rule, self.run.beta)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are crafted together: they share everything but the confidence.
+
+    Attributes:
+        attack: in `ATTACKS`.
+        beta: of each run.
+        confidences: of the runs, rising.
+    """
+
+    attack: str
+    beta: float | None
+    confidences: tuple[float, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """One for each confidence, in their order."""
+        return [Run(self.attack, kappa, self.beta) for kappa in self.confidences]
+
+    @property
+    def name(self) -> str:
+        """As it stands beside a progress bar."""
+        kappas = ",".join(f"{kappa:g}" for kappa in self.confidences)
+        return f"{_stem(self.attack, self.beta)}-kappa{kappas}"
+
+    def without(self, done: Sequence[Run]) -> "Group":
+        """The group of the runs that are not among these."""
+        left = tuple(run.confidence for run in self.runs if run not in done)
+        return dataclasses.replace(self, confidences=left)
 
 
 @dataclass(frozen=True)
@@ -26,61 +77,75 @@ class Attack:
     """An attack as the evaluation runs it.
 
     Attributes:
-        craft: from classifier, images, labels, run and the attacks' keywords to
-            {rule: AttackResult}.
+        craft: from classifier, images, labels, a group and the search's keywords to
+            {rule: AttackResult} for each of the group's confidences, in their order.
         has_beta: whether it runs once for each beta.
-        title: its name in figures.
-        sweep: from classifier, images, labels, runs that differ in confidence alone and the
-            attacks' keywords to what `craft` gives for each; None where it cannot.
+        title: its name in tables and figures.
+        has_confidence: whether it runs once for each confidence; else once, at 0.
     """
 
-    craft: Callable[..., Mapping[str, AttackResult]]
+    craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
     has_beta: bool
     title: str
-    sweep: Callable[..., Sequence[Mapping[str, AttackResult]]] | None = None
+    has_confidence: bool = True
 
 
 def _carlini_wagner(
-    classifier, x, labels, runs: Sequence[Run], **search
+    classifier: Callable, x: np.ndarray, labels: np.ndarray, group: Group, **search: Any
 ) -> list[dict[str, AttackResult]]:
-    confidences = [run.confidence for run in runs]
-    results = carlini_wagner_l2(classifier, x, labels, confidence=confidences, **search)
+    search.pop("momentum", None)  # of EAD alone
+    results = carlini_wagner_l2(
+        classifier, x, labels, confidence=group.confidences, **search
+    )
     return [{"L2": result} for result in results]
 
 
 def _elastic_net(
-    classifier, x, labels, runs: Sequence[Run], **search
+    classifier: Callable, x: np.ndarray, labels: np.ndarray, group: Group, **search: Any
 ) -> list[dict[str, AttackResult]]:
-    confidences, beta = [run.confidence for run in runs], runs[0].beta
     return elastic_net(
-        classifier, x, labels, confidence=confidences, beta=beta, **search
+        classifier, x, labels, confidence=group.confidences, beta=group.beta, **search
     )
 
 
-def _one_of(sweep: Callable) -> Callable:
-    """A sweep as what crafts for one run."""
-    return lambda classifier, x, labels, run, **search: sweep(
-        classifier, x, labels, [run], **search
-    )[0]
-
-
 ATTACKS = {
-    "cw": Attack(
-        _one_of(_carlini_wagner), has_beta=False, title="C&W", sweep=_carlini_wagner
-    ),
-    "ead": Attack(
-        _one_of(_elastic_net), has_beta=True, title="EAD", sweep=_elastic_net
-    ),
+    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W"),
+    "ead": Attack(_elastic_net, has_beta=True, title="EAD"),
 }
 
 
-def runs(
-    attacks: Sequence[str], confidences: Sequence[float], betas: Sequence[float]
-) -> list[Run]:
-    """Every run of a grid: attack by attack, beta by beta, by rising confidence."""
-    return [
-        Run(attack, confidence, beta)
-        for attack in dict.fromkeys(attacks)
-        for beta in (sorted(set(betas)) if ATTACKS[attack].has_beta else [None])
-        for confidence in sorted(set(confidences))
-    ]
+def groups(
+    attacks: Sequence[str],
+    confidences: Sequence[float],
+    betas: Sequence[float],
+    sweep: bool,
+) -> list[Group]:
+    """A grid: attack by attack, beta by beta, by rising confidence.
+
+    Args:
+        attacks: in `ATTACKS`.
+        confidences: values of kappa.
+        betas: for the attacks that have one.
+        sweep: whether the runs that differ in confidence alone are one group; else each
+            run is a group of its own.
+    """
+    found = []
+    for name in dict.fromkeys(attacks):
+        attack = ATTACKS[name]
+        kappas = (
+            sorted(set(map(float, confidences))) if attack.has_confidence else [0.0]
+        )
+        together = [tuple(kappas)] if sweep else [(kappa,) for kappa in kappas]
+        for beta in sorted(set(betas)) if attack.has_beta else [None]:
+            found += [Group(name, beta, of) for of in together]
+    return found
+
+
+def title(attack: str, rule: str, beta: float | None) -> str:
+    """An attack with its rule and beta, as it stands in tables and legends."""
+    named = f"{ATTACKS[attack].title} {rule}"
+    return named if beta is None else f"{named}, β={beta:g}"
+
+
+def _stem(attack: str, beta: float | None) -> str:
+    return attack if beta is None else f"{attack}-beta{beta:.15g}"

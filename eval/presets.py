@@ -20,7 +20,7 @@ class Preset:
     num_examples: int
     confidences: Mapping[str, Sequence[float]]
     betas: Sequence[float]
-    search: Mapping[str, float]
+    search: Mapping[str, float | str]
     recipe: str = "published"
     training_steps: int | None = None
 

@@ -1,178 +1,162 @@
-"""The results as files and as a table: `results.json`, `results.csv`, `report.md`."""
+"""The report of an evaluation, in Markdown: what came out first, how it was made last."""
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from eval import summary
 from eval.detection import FALSE_POSITIVE_RATES
-from eval.grid import ATTACKS
-from magnet_tf.files import write_text
+from eval.grid import title
+from eval.results import Results
+from eval.tables import interval, number, of_rows, percent
 
 
-def write(
-    directory: Path,
-    rows: Sequence[dict],
-    marks: dict,
-    detection: Sequence[dict],
-    made_by: Mapping[str, str],
-) -> None:
-    """Writes an evaluation's rows as JSON and CSV, and a report that explains them.
-
-    Args:
-        directory: exists.
-        rows, marks: as from `Evaluation.judge`.
-        detection: as from `eval.detection.rows`.
-        made_by: what the results come from, {part: description}.
-    """
-    for name, table_rows in (("results", rows), ("detection", detection)):
-        if not table_rows:
-            continue  # no variant has a detector
-        write_text(directory / f"{name}.json", json.dumps(table_rows, indent=1))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=table_rows[0])
-        writer.writeheader()
-        writer.writerows(table_rows)
-        write_text(directory / f"{name}.csv", text.getvalue())
-    write_text(directory / "report.md", markdown(rows, marks, detection, made_by))
+def attack_title(row: Mapping) -> str:
+    """A row's attack with its rule and beta, as it stands in tables and legends."""
+    return title(row["attack"], row["rule"], row["beta"])
 
 
-def attack_title(row: dict) -> str:
-    """An attack with its rule and beta, as it stands in tables and legends."""
-    title = f"{ATTACKS[row['attack']].title} {row['rule']}"
-    return title if row["beta"] is None else f"{title}, β={row['beta']:g}"
+def _percent(key: str):
+    return lambda row: percent(row[key], row["num_examples"])
 
 
 COLUMNS = {
     "variant": lambda row: row["variant"],
     "attack": attack_title,
     "κ": lambda row: f"{row['confidence']:g}",
-    "fooled": lambda row: f"{row['success_undefended']:.1%}",
-    "none": lambda row: f"{row['accuracy_none']:.1%}",
-    "detector": lambda row: f"{row['accuracy_detector']:.1%}",
-    "reformer": lambda row: f"{row['accuracy_reformer']:.1%}",
-    "both": lambda row: f"{row['accuracy_both']:.1%}",
-    "ASR [95 %]": lambda row: (
-        f"{row['asr']:.1%} [{row['asr_low']:.1%}, {row['asr_high']:.1%}]"
-    ),
-    "L1": lambda row: _distance(row["mean_l1"]),
-    "L2": lambda row: _distance(row["mean_l2"]),
-    "L∞": lambda row: _distance(row["mean_linf"]),
+    "fooled": _percent("success_undefended"),
+    "none": _percent("accuracy_none"),
+    "detector": _percent("accuracy_detector"),
+    "reformer": _percent("accuracy_reformer"),
+    "both": _percent("accuracy_both"),
+    "ASR [95 %]": interval,
+    "L1": lambda row: number(row["mean_l1"]),
+    "L2": lambda row: number(row["mean_l2"]),
+    "L∞": lambda row: number(row["mean_linf"]),
 }
 
+WORST_CASE = {
+    "variant": lambda row: row["variant"],
+    "attacks": lambda row: row["attacks"],
+    "tried": lambda row: str(row["num_attacks"]),
+    "ASR [95 %]": interval,
+}
 
-DETECTION_COLUMNS = {
+DETECTION = {
     **{name: COLUMNS[name] for name in ("variant", "attack", "κ")},
     "detector": lambda row: row["detector"],
-    "AUROC": lambda row: _share(row["auroc"], "{:.3f}"),
+    "AUROC": lambda row: number(row["auroc"], "{:.2f}"),
     **{
         f"rejected at {rate:.1%}": (
-            lambda row, key=f"tpr_at_fpr_{rate:g}": _share(row[key], "{:.1%}")
+            lambda row, key=f"tpr_at_fpr_{rate:g}": percent(
+                row[key], row["num_adversarial"]
+            )
         )
         for rate in FALSE_POSITIVE_RATES
     },
 }
 
 
-def table(rows: Sequence[dict], columns: dict = COLUMNS) -> str:
-    """The rows as a table, in Markdown that a terminal shows aligned."""
-    cells = [list(columns)] + [[cell(row) for cell in columns.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| "
-        + " | ".join(
-            text.ljust(width) for text, width in zip(line, widths, strict=True)
-        )
-        + " |"
-        for line in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
-
-
 def markdown(
-    rows: Sequence[dict],
-    marks: dict,
-    detection: Sequence[dict],
-    made_by: Mapping[str, str],
+    results: Results, detection: Sequence[dict], made_by: Mapping[str, str]
 ) -> str:
-    """The report: what was attacked, how each variant did, and the figures."""
-    parts = "\n".join(f"| {part} | {what} |" for part, what in made_by.items())
-    first = rows[0]
-    variants = list(marks)
-    clean = {row["variant"]: row["clean_accuracy_both"] for row in rows}
-    thresholds = "\n".join(
-        f"| {name} | {clean[name]:.2%} | "
-        + ", ".join(f"{d} {t:.4g}" for d, t in marks[name]["thresholds"].items())
-        + " |"
-        for name in variants
+    """The report.
+
+    Args:
+        results: of an evaluation.
+        detection: as from `eval.detection.rows`.
+        made_by: what the results come from, {part: description}.
+    """
+    rows, names = results.rows(), list(results.variants)
+    parts = [
+        f"# MagNet in the oblivious setting: {results.dataset}",
+        "\n\n".join(summary.sentences(rows)),
+        *warnings(results),
+        "![Attack success rate](asr.png)",
+        (
+            "*ASR*: the share of attacked images that pass the detectors and are misclassified "
+            "when healed, with Wilson's 95 % interval. *β* weighs the L1 norm, *κ* is the margin "
+            "by which the undefended classifier is fooled."
+        ),
+        *(f"## {name}\n\n{table}" for name, table in summary.tables(rows).items()),
+        "## The worst case for each image\n\nThe share of images that any of the attacks "
+        "tried gets past the defence: an attacker picks the best.\n\n"
+        + of_rows(results.worst_cases(), WORST_CASE),
+        "## Examples\n\n![Adversarial examples](examples.png)",
+        _made_by(results, made_by),
+        _accuracy(rows, names),
+        *_detection(results, detection),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def warnings(results: Results) -> list[str]:
+    """A warning where the classifier does not see what the attacks claim; else none."""
+    found = results.disagreements()
+    if not found:
+        return []
+    cases = ", ".join(
+        f"{case.title} at κ {case.run.confidence:g} ({count})"
+        for case, count in found.items()
     )
-    accuracy = _pictures("Accuracy", "accuracy", variants)
-    detecting = [name for name in variants if marks[name]["thresholds"]]
-    curves = _pictures("Marks", "marks", detecting)
-    rocs = _pictures("ROC curves", "roc", detecting)
-    return f"""# MagNet in the oblivious setting: {first["dataset"]}
+    return [
+        (
+            "**Warning**: the undefended classifier does not say the same of the same image "
+            f"twice. Images on which it disagrees with what the attack found: {cases}. Such "
+            "figures are not to be trusted."
+        )
+    ]
 
-{first["num_examples"]} test images that the undefended classifier gets right (seed
-{first["seed"]}) were attacked on that classifier alone; the results were handed to each
-MagNet variant. Undefended, the classifier is right on {first["clean_accuracy_none"]:.2%} of
-the clean test images.
 
-| made by | |
+def _made_by(results: Results, made_by: Mapping[str, str]) -> str:
+    rows = "\n".join(f"| {part} | {what} |" for part, what in made_by.items())
+    thresholds = "\n".join(
+        f"| {name} | {of.clean.accuracies(attacked=False).both:.2%} | "
+        + ", ".join(f"{d} {t:.4g}" for d, t in of.thresholds.items())
+        + " |"
+        for name, of in results.variants.items()
+    )
+    return f"""## How it was made
+
+| part | |
 |---|---|
-{parts}
+{rows}
+| images | {len(results.examples.labels)} drawn with seed {results.seed} |
 
-| variant | accuracy on clean test images | thresholds |
+| variant | right on clean test images | thresholds |
 |---|---|---|
-{thresholds}
+{thresholds}"""
 
-## Attack success
+
+def _accuracy(rows: Sequence[dict], names: Sequence[str]) -> str:
+    return f"""## Appendix: accuracy
 
 *fooled*: adversarial examples found on the undefended classifier. *none, detector, reformer,
 both*: accuracy under attack with no defence, detectors only, reformer only, and both; an
-example that a detector rejects counts as handled. *ASR*: 1 - both, with Wilson's 95 %
-interval. *L1, L2, L∞*: mean distances of the examples found.
+example that a detector rejects counts as handled. *ASR*: 1 - both. *L1, L2, L∞*: mean
+distances of the examples found.
 
-{table(rows)}
+{of_rows(rows, COLUMNS)}
 
-![Attack success rate](asr.png)
+{_pictures("Accuracy", "accuracy", names)}"""
 
-## Accuracy by defence
 
-{accuracy}
-
-## Examples
-
-![Adversarial examples](examples.png)
-""" + (
-        f"""
-## Marks
-
-{curves}
-
-## Detection at any threshold
+def _detection(results: Results, detection: Sequence[dict]) -> list[str]:
+    detecting = [name for name, of in results.variants.items() if of.thresholds]
+    if not detecting:
+        return []
+    return [
+        f"""## Appendix: detection at any threshold
 
 Adversarial examples that fooled the undefended classifier, against clean test images:
 the area under the ROC curve, and the share rejected where 0.1 %, 1 % and 5 % of the clean
 images are. *all*: all detectors together, at one drop rate for each.
 
-{table(detection, DETECTION_COLUMNS)}
+{of_rows(detection, DETECTION)}
 
-{rocs}
-"""
-        if detecting
-        else ""
-    )
+{_pictures("Marks", "marks", detecting)}
 
-
-def _pictures(title: str, stem: str, variants: Sequence[str]) -> str:
-    return "\n\n".join(f"![{title}, {name}]({stem}_{name}.png)" for name in variants)
+{_pictures("ROC curves", "roc", detecting)}"""
+    ]
 
 
-def _distance(value: float | None) -> str:
-    return _share(value, "{:.3g}")
-
-
-def _share(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
+def _pictures(alt: str, stem: str, variants: Sequence[str]) -> str:
+    return "\n\n".join(f"![{alt}, {name}]({stem}_{name}.png)" for name in variants)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,10 +87,10 @@ def main(command: Command, arguments: Sequence[str] | None = None) -> None:
     args = parsed(command, arguments)
     global _line
     _line = " ".join(["python", "-m", command.name, *arguments])
-    quieten()
     if command.doing:
         print(command.doing(args), flush=True)
     try:
+        quieten()
         command.do(args)
     except KeyboardInterrupt:
         raise SystemExit(
@@ -112,5 +113,25 @@ def command_line() -> str | None:
 
 
 def quieten() -> None:
-    """Keeps TensorFlow's start-up notes from the terminal, where bars and results go."""
+    """Imports TensorFlow without the notes that it writes as it starts.
+
+    They come from C++, before any setting of its own is read, and would stand where bars
+    and results go. Where the import fails, what was written is shown.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as notes:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # looks for CUDA
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -60,6 +60,11 @@ class Outcome:
             marks=verdict.marks,
         )
 
+    @property
+    def got_past(self) -> np.ndarray:
+        """bool [N], the input passes all detectors and is misclassified when healed."""
+        return self.passed & ~self.right_healed
+
     def accuracies(self, attacked: bool) -> Accuracies:
         """The four accuracies.
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval import benchmark
+import magnet_cli
+from eval import benchmark, benchmark_report, measurements
 from eval.contenders import Settings, distances, floor, foolbox, median_ratio, ours
 from magnet_tf import zoo
 
@@ -44,7 +45,7 @@ def classifier():
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:
-    bench = benchmark.Bench("digits", count, [0.0], 0.01, 5, 1)
+    bench = measurements.Bench(measurements.Size("digits", count, [0.0], 0.01, 5, 1))
     return bench.images(count)
 
 
@@ -54,7 +55,7 @@ def test_ours_is_asked_for_what_the_settings_say(classifier, attack):
     x, labels = images(16)
     for search in ("exact", "primal_dual"):
         found = ours(classifier, settings, search)(x, labels)
-        assert list(found) == list(benchmark.RULES[attack])
+        assert list(found) == list(measurements.RULES[attack])
         assert all(examples.shape == x.shape for examples in found.values())
     assert floor(classifier, settings)(x, labels) == {}
 
@@ -62,7 +63,7 @@ def test_ours_is_asked_for_what_the_settings_say(classifier, attack):
 @pytest.mark.parametrize("attack", ["cw", "ead"])
 def test_foolbox_finds_examples_like_the_exact_search(classifier, attack):
     pytest.importorskip("foolbox", reason="the extra `bench` is not installed")
-    rule = benchmark.RULES[attack][0]
+    rule = measurements.RULES[attack][0]
     settings = Settings(
         attack,
         rule,
@@ -87,7 +88,7 @@ def test_foolbox_finds_examples_like_the_exact_search(classifier, attack):
 def test_a_second_run_measures_only_what_is_missing(tmp_path, monkeypatch, capsys):
     measured = []
 
-    def measurements(_):
+    def two(_):
         def measure(name):
             measured.append(name)
             if len(measured) == 2:
@@ -98,36 +99,47 @@ def test_a_second_run_measures_only_what_is_missing(tmp_path, monkeypatch, capsy
 
     for module in ("art", "foolbox"):
         monkeypatch.setitem(sys.modules, module, SimpleNamespace())
-    monkeypatch.setattr(benchmark, "measurements", measurements)
-    args = {
-        "dataset": "digits",
-        "num_examples": 4,
-        "confidences": ["0"],
-        "beta": 0.01,
-        "max_iterations": 5,
-        "repeats": 1,
-        "output_dir": str(tmp_path),
-    }
-    monkeypatch.setattr(benchmark.flags, "FLAGS", SimpleNamespace(**args))
-    with pytest.raises(KeyboardInterrupt):
-        benchmark.main([])
-    benchmark.main([])
+    monkeypatch.setattr(measurements, "measurements", two)
+    args = ["--dataset=digits", "--num_examples=4", f"--output_dir={tmp_path}"]
+    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
+        magnet_cli.main(benchmark.COMMAND, args)
+    magnet_cli.main(benchmark.COMMAND, args)
     assert measured == ["batch size cw", "batch size ead", "batch size ead"]
     kept = json.loads((tmp_path / "benchmark.json").read_text())
     assert list(kept["results"]) == ["batch size cw", "batch size ead"]
     assert (tmp_path / "benchmark.png").stat().st_size > 1000
-    args["repeats"] = 2
-    monkeypatch.setattr(benchmark.flags, "FLAGS", SimpleNamespace(**args))
-    with pytest.raises(SystemExit, match="other settings; choose another --output_dir"):
-        benchmark.main([])
+    with pytest.raises(SystemExit, match="other settings; choose another"):
+        magnet_cli.main(benchmark.COMMAND, [*args, "--repeats=2"])
+    (tmp_path / "benchmark.json").write_text('{"settings": ')
+    magnet_cli.main(benchmark.COMMAND, args)
+    assert "is damaged" in capsys.readouterr().err
+    assert (tmp_path / "benchmark.json.damaged").exists()
+    assert len(measured) == 5
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--dataset=nothing", "the zoo has no MagNet 'D' for 'nothing'"),
+        ("--confidences=0,x", "--confidences: expected numbers"),
+        ("--beta=nan", "--beta"),
+    ],
+)
+def test_bad_flags(flag, message, tmp_path, monkeypatch):
+    for module in ("art", "foolbox"):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace())
+    with pytest.raises(SystemExit) as raised:
+        magnet_cli.main(
+            benchmark.COMMAND, [flag, f"--output_dir={tmp_path / 'results'}"]
+        )
+    assert message in str(raised.value) and not (tmp_path / "results").exists()
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "foolbox", None)
     monkeypatch.setitem(sys.modules, "art", SimpleNamespace())
-    monkeypatch.setattr(benchmark.flags, "FLAGS", SimpleNamespace())
-    with pytest.raises(SystemExit, match=r"pip install -e '.\[bench\]'"):
-        benchmark.main([])
+    with pytest.raises(SystemExit, match=r"pip install '.\[bench\]'"):
+        magnet_cli.main(benchmark.COMMAND, [])
 
 
 def test_the_table_has_a_row_for_everything():
@@ -145,7 +157,7 @@ def test_the_table_has_a_row_for_everything():
         "quality ead 0 primal_dual": {"seconds": 12.0, "EN": of, "L1": of},
         "quality cw 20 exact": {"seconds": 99.0, "L2": of},
     }
-    text = benchmark.table(results)
+    text = benchmark_report.table(results)
     for cells in (
         "| C&W, 64 images | 1.000 | 1.100 (1.10 x floor) | 3.000 (2.7 x ours) | 30.00 ",
         "| ead κ=0, primal_dual | 12.0 | 100%, 100% |  | 3.000 | 8.000 |",

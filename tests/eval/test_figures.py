@@ -1,5 +1,6 @@
 """The figures of made-up results: what they show, and that it can be told apart."""
 
+import dataclasses
 import itertools
 
 import matplotlib
@@ -9,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from eval import figures
-from eval.grid import Run
+from eval.grid import Case, Run
+from magnet_tf.datasets import Split
 from tests.eval import made_up
 
 TITLES = ["C&W L2", *(f"EAD {r}, β={b}" for b in (0.01, 0.1) for r in ("EN", "L1"))]
@@ -20,7 +22,7 @@ def panels(figure) -> list:
 
 
 def rows_of(variant: str) -> list[dict]:
-    return [row for row in made_up.rows() if row["variant"] == variant]
+    return [row for row in made_up.results().rows() if row["variant"] == variant]
 
 
 def legend_texts(figure) -> list[str]:
@@ -35,14 +37,14 @@ def labelled(axis) -> dict:
 
 
 def all_figures() -> dict:
-    rows, marks, crafted = made_up.rows(), made_up.marks(), made_up.crafted()
+    results = made_up.results()
     with matplotlib.rc_context(figures.STYLE):
         drawn = {
             "accuracy": figures.accuracy(rows_of("D")),
-            "asr": figures.asr(rows),
-            "examples": figures.examples(crafted, made_up.images()),
-            "marks": figures.marks_above("D+JSD", marks["D+JSD"]),
-            "roc": figures.roc("D+JSD", marks["D+JSD"], crafted),
+            "asr": figures.asr(results.rows()),
+            "examples": figures.examples(results),
+            "marks": figures.marks_above("D+JSD", results.variants["D+JSD"]),
+            "roc": figures.roc("D+JSD", results),
         }
         for figure in drawn.values():
             FigureCanvasAgg(figure).draw()
@@ -95,7 +97,9 @@ def test_examples_show_images_examples_and_changes(drawn):
     labels = [axis.get_ylabel() for axis in grid[:, 0]]
     assert labels == ["clean", *itertools.chain(*([t, "change"] for t in TITLES))]
     crafted = made_up.crafted()
-    result = crafted[Run("ead", 10.0, 0.01)]["EN"]  # the middle one of two is the upper
+    result = crafted[
+        Case(Run("ead", 10.0, 0.01), "EN")
+    ]  # the middle one of two is the upper
 
     def shown(row, column):
         (image,) = grid[row, column].get_images()
@@ -104,9 +108,7 @@ def test_examples_show_images_examples_and_changes(drawn):
     np.testing.assert_array_equal(shown(0, 3), made_up.images()[3].squeeze())
     np.testing.assert_array_equal(shown(3, 3), result.adversarial[3].squeeze())
     change = (result.adversarial[3] - made_up.images()[3]).squeeze()
-    largest = max(
-        r.linf[:8].max() for rules in crafted.values() for r in rules.values()
-    )
+    largest = max(r.linf[:8].max() for r in crafted.values())
     correlation = np.corrcoef(shown(4, 3).ravel(), change.ravel())[0, 1]
     assert correlation > 0.999 and f"{largest:.1f}"[:3] in figure._suptitle.get_text()
     assert grid[3, 0].get_title() == "failed" and grid[3, 1].get_title() == ""
@@ -117,12 +119,13 @@ def test_marks_have_a_panel_for_each_detector_with_its_threshold(drawn):
     detectors = made_up.VARIANTS["D+JSD"]
     titles = [axis.get_title() for axis in panels(figure)]
     assert titles == [f"detector {name}" for name in detectors]
-    marks = made_up.marks()["D+JSD"]
+    variant = made_up.results().variants["D+JSD"]
     for axis, name in zip(panels(figure), detectors):
         curves = labelled(axis)
         assert list(curves)[:-1] == TITLES and list(curves)[-1] == "threshold"
-        assert set(curves["threshold"].get_xdata()) == {marks["thresholds"][name]}
-        values = marks[Run("ead", 10.0, 0.1), "L1"][name]
+        assert set(curves["threshold"].get_xdata()) == {variant.thresholds[name]}
+        case = Case(Run("ead", 10.0, 0.1), "L1")
+        values = variant.attacked[case].marks[name]
         x, y = curves["EAD L1, β=0.1"].get_data()
         np.testing.assert_allclose(np.sort(x), np.sort(values))
         # the curve's height: the share that is marked so or higher, to within one image
@@ -209,14 +212,13 @@ def test_no_text_overlaps_another(name, drawn):
 
 @pytest.mark.parametrize("decades", [1, 2, 3, 5, 9])
 def test_marks_of_several_decades_have_legible_ticks(decades):
-    marks = made_up.marks()["D"]
+    variant = made_up.results().variants["D"]
     random = np.random.RandomState(0)
-    for key, by_detector in marks.items():
-        if key != "thresholds":
-            size = len(by_detector["I"])
-            by_detector["I"] = 0.3 * 10 ** random.uniform(-decades, 0, size)
+    for outcome in (variant.clean, *variant.attacked.values()):
+        size = len(outcome.passed)
+        outcome.marks["I"] = 0.3 * 10 ** random.uniform(-decades, 0, size)
     with matplotlib.rc_context(figures.STYLE):
-        figure = figures.marks_above("D", marks)
+        figure = figures.marks_above("D", variant)
         FigureCanvasAgg(figure).draw()
     assert_no_overlap(figure)
     first = panels(figure)[0].xaxis
@@ -227,58 +229,52 @@ def test_marks_of_several_decades_have_legible_ticks(decades):
 
 @pytest.mark.filterwarnings("error")
 def test_marks_of_zero_are_drawn():
-    marks = made_up.marks()["D"]
-    marks["clean"]["I"][:20] = 0
+    variant = made_up.results().variants["D"]
+    variant.clean.marks["I"][:20] = 0
     with matplotlib.rc_context(figures.STYLE):
-        figure = figures.marks_above("D", marks)
+        figure = figures.marks_above("D", variant)
         FigureCanvasAgg(figure).draw()
     low, high = panels(figure)[0].get_xlim()
-    assert low <= 0 < marks["clean"]["I"].max() < high
+    assert low <= 0 < variant.clean.marks["I"].max() < high
 
 
 def test_every_curve_is_drawn_where_there_are_many_betas():
-    betas = [0.001, 0.005, 0.01, 0.05, 0.1]
-    marks, crafted = made_up.marks(betas)["D"], made_up.crafted(betas)
-    assert len(labelled(panels(figures.marks_above("D", marks))[0])) == 11 + 1
-    assert len(labelled(panels(figures.roc("D", marks, crafted))[0])) == 10
-    asr = figures.asr(made_up.rows(betas))
-    assert len(panels(asr)[0].containers) == 11
+    results = made_up.results([0.001, 0.005, 0.01, 0.05, 0.1])
+    marks = figures.marks_above("D", results.variants["D"])
+    assert len(labelled(panels(marks)[0])) == 11 + 1
+    assert len(labelled(panels(figures.roc("D", results))[0])) == 10
+    assert len(panels(figures.asr(results.rows()))[0].containers) == 11
 
 
 def test_where_every_attack_failed():
-    run = made_up.FAILED
-    crafted = {run: made_up.crafted()[run]}
-    rows = [row for row in rows_of("D") if row["mean_l1"] is None]
-    marks = made_up.marks()["D"]
-    marks = {k: marks[k] for k in ("thresholds", "clean", (run, "L2"))}
+    results, case = made_up.results(), Case(made_up.FAILED, "L2")
+    results = dataclasses.replace(results, crafted={case: results.crafted[case]})
+    rows = [row for row in results.rows() if row["variant"] == "D"]
+    assert [row["mean_l1"] for row in rows] == [None]
     assert len(panels(figures.accuracy(rows))) == 1
     assert len(panels(figures.asr(rows))) == 1
-    assert len(panels(figures.roc("D", marks, crafted))) == 3
-    grid = panels(figures.examples(crafted, made_up.images()))
+    assert len(panels(figures.roc("D", results))) == 3
+    grid = panels(figures.examples(results))
     assert [axis.get_title() for axis in grid[8:16]] == ["failed"] * 8
 
 
 def test_colour_images_are_shown_in_colour():
-    crafted = {
-        run: {
-            rule: result._replace(adversarial=result.adversarial.repeat(3, axis=3))
-            for rule, result in rules.items()
-        }
-        for run, rules in made_up.crafted().items()
+    results = made_up.results()
+    in_colour = {
+        case: result._replace(adversarial=result.adversarial.repeat(3, axis=3))
+        for case, result in results.crafted.items()
     }
-    figure = figures.examples(crafted, made_up.images().repeat(3, axis=3))
+    images, labels = results.examples
+    examples = Split(images.repeat(3, axis=3), labels)
+    figure = figures.examples(
+        dataclasses.replace(results, crafted=in_colour, examples=examples)
+    )
     (image,) = figure.axes[0].get_images()
     assert image.get_array().shape == (made_up.SIDE, made_up.SIDE, 3)
 
 
-def test_every_figure_is_written(tmp_path):
-    figures.write(
-        tmp_path,
-        made_up.rows(),
-        made_up.marks(),
-        made_up.crafted(),
-        made_up.images(),
-    )
+def test_every_figure_is_written_whole(tmp_path):
+    figures.write(tmp_path, made_up.results())
     names = {"asr.png", "examples.png"}
     for variant in made_up.VARIANTS:
         names |= {f"{stem}_{variant}.png" for stem in ("accuracy", "marks", "roc")}

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from eval import grid
-from eval.grid import ATTACKS, Run, runs
+from eval.grid import ATTACKS, Attack, Case, Group, Run, groups
 
 
-def test_runs_of_a_grid():
-    assert runs(["cw", "ead"], [10, 0], [0.1, 0.01]) == [
+def runs(*grid, sweep=False) -> list[Run]:
+    return [run for group in groups(*grid, sweep=sweep) for run in group.runs]
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_runs_of_a_grid(sweep):
+    assert runs(["cw", "ead"], [10, 0], [0.1, 0.01], sweep=sweep) == [
         Run("cw", 0),
         Run("cw", 10),
         Run("ead", 0, 0.01),
@@ -18,6 +23,15 @@ def test_runs_of_a_grid():
         Run("ead", 0, 0.1),
         Run("ead", 10, 0.1),
     ]
+
+
+def test_a_group_shares_all_but_the_confidence():
+    apart = groups(["cw", "ead"], [10, 0], [0.1], sweep=False)
+    assert [group.confidences for group in apart] == [(0,), (10,)] * 2
+    swept = groups(["cw", "ead"], [10, 0], [0.1], sweep=True)
+    assert [group.confidences for group in swept] == [(0, 10)] * 2
+    left = swept[1].without([Run("ead", 0, 0.1), Run("cw", 10)])
+    assert left == Group("ead", 0.1, (10,))
 
 
 def test_what_is_named_twice_runs_once():
@@ -36,6 +50,22 @@ def test_what_is_named_twice_runs_once():
 )
 def test_names_of_runs(run, name):
     assert run.name == name
+
+
+def test_an_attack_without_a_confidence_runs_once(monkeypatch):
+    once = Attack(len, has_beta=False, title="Once", has_confidence=False)
+    monkeypatch.setitem(ATTACKS, "once", once)
+    assert runs(["once", "cw"], [5, 10], []) == [
+        Run("once", 0),
+        Run("cw", 5),
+        Run("cw", 10),
+    ]
+
+
+def test_names_and_titles_of_cases():
+    case = Case(Run("ead", 10.0, 0.01), "L1")
+    assert case.name == "ead-beta0.01-kappa10-L1" and case.title == "EAD L1, β=0.01"
+    assert Case(Run("cw", 0.0), "L2").title == "C&W L2"
 
 
 def test_no_two_runs_share_a_name():
@@ -65,15 +95,13 @@ def test_what_an_attack_is_called_with(attack, function, rules, monkeypatch):
     monkeypatch.setattr(grid, function, spy)
     beta = 0.1 if ATTACKS[attack].has_beta else None
     x, labels = np.zeros((2, 4, 4, 1)), np.array([0, 1])
-    one, other = Run(attack, 5.0, beta), Run(attack, 7.0, beta)
-    results = ATTACKS[attack].craft(len, x, labels, one, steps=3)
-    assert results == dict.fromkeys(rules, "at 5.0")
-    both = ATTACKS[attack].sweep(len, x, labels, [one, other], steps=3)
+    group = Group(attack, beta, (5.0, 7.0))
+    both = ATTACKS[attack].craft(len, x, labels, group, steps=3)
     assert both == [dict.fromkeys(rules, f"at {kappa}") for kappa in (5.0, 7.0)]
-    for (args, kwargs), confidences in zip(calls, ([5.0], [5.0, 7.0]), strict=True):
-        assert args[0] is len and args[1] is x and args[2] is labels
-        expected = {"confidence": confidences, "steps": 3}
-        assert kwargs == expected | ({} if beta is None else {"beta": beta})
+    ((args, kwargs),) = calls
+    assert args[0] is len and args[1] is x and args[2] is labels
+    expected = {"confidence": (5.0, 7.0), "steps": 3}
+    assert kwargs == expected | ({} if beta is None else {"beta": beta})
 
 
 def test_titles_tell_attacks_apart():

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,14 +15,17 @@ from keras import layers
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
-from eval import grid, oblivious
+import magnet_cli
+from eval import evaluation, grid, oblivious, publication
 from eval.presets import PRESETS, Preset
 from eval.store import Store
-from magnet_tf import classifiers, datasets, zoo
+from magnet_tf import cards, classifiers, datasets, zoo
 from magnet_tf.arrays import in_batches
+from tests import command_line
 
 COUNT = 6
-FILES = 1 + 4 * 2 + 2 * (1 + 6)  # the choice; 4 runs in 2 parts; verdicts by variant
+# the choice; 4 runs in 2 parts; by variant, verdicts and what was saved
+FILES = 1 + 4 * 2 + 2 * (1 + 6) + 2
 KEYS = [
     *("dataset", "variant", "attack", "rule", "beta", "confidence", "num_examples"),
     *("success_undefended", "accuracy_none", "accuracy_detector", "accuracy_reformer"),
@@ -39,6 +41,7 @@ TINY = Preset(
         "max_iterations": 15,
         "binary_search_steps": 2,
         "initial_const": 3.0,
+        "search": "exact",
     },
     training_steps=400,
 )
@@ -62,7 +65,7 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(classifiers.PUBLISHED, "digits", small_classifier)
         patch.setitem(PRESETS, "tiny", TINY)
-        patch.setattr(oblivious, "CHUNK", 4)
+        patch.setattr(evaluation, "CHUNK", 4)
         yield
 
 
@@ -71,24 +74,14 @@ def run(directory, **changes) -> None:
     args = {
         "dataset": "digits",
         "variants": ["D", "D+JSD"],
-        "attacks": ["cw", "ead"],
-        "confidences": None,
-        "betas": None,
-        "num_examples": None,
         "preset": "tiny",
-        "output_dir": str(directory),
-        "models_dir": None,
-        "classifier": None,
-        "defence": None,
-        "modules": [],
+        "output_dir": directory,
         "search": "exact",
-        "seed": 0,
         **changes,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oblivious.flags, "FLAGS", SimpleNamespace(**args))
-        patch.setattr(oblivious.figures, "write", lambda *_: None)
-        oblivious.main([])
+        patch.setattr(publication.figures, "write", lambda *_: None)
+        magnet_cli.main(oblivious.COMMAND, command_line.of(**args))
 
 
 def results(directory) -> list[dict]:
@@ -276,7 +269,7 @@ def test_a_second_run_makes_nothing(copied, monkeypatch, capsys):
 def test_the_primal_dual_search_sweeps_the_confidences(
     finished, tmp_path, monkeypatch, capsys
 ):
-    """A call for each attack, beta and part; all of it again when a confidence is added."""
+    """A call for each attack, beta and part; of a confidence that is added, that one alone."""
     calls = []
     for name in ("carlini_wagner_l2", "elastic_net"):
         attack = getattr(grid, name)
@@ -288,7 +281,7 @@ def test_the_primal_dual_search_sweeps_the_confidences(
         monkeypatch.setattr(grid, name, spy)
     swept = {"search": "primal_dual", "models_dir": str(finished / "models")}
     run(tmp_path / "run", **swept)
-    assert calls == [[0.0, 5.0]] * 4
+    assert calls == [(0.0, 5.0)] * 4
     first = results(tmp_path / "run")
     assert [row["confidence"] for row in first] == [0.0, 5.0] * 6
     assert all(row["success_undefended"] == 1 for row in first)
@@ -300,8 +293,10 @@ def test_the_primal_dual_search_sweeps_the_confidences(
     assert results(tmp_path / "run") == first
 
     run(tmp_path / "run", **swept, confidences=["0", "5", "2"])
-    assert calls[4:] == [[0.0, 2.0, 5.0]] * 4
-    assert len(results(tmp_path / "run")) == 18
+    assert calls[4:] == [(2.0,)] * 4
+    again = results(tmp_path / "run")
+    assert len(again) == 18
+    assert [row for row in again if row["confidence"] != 2] == first
 
 
 def test_an_interrupted_evaluation_goes_on(finished, tmp_path, monkeypatch, capsys):
@@ -378,8 +373,11 @@ def test_an_altered_model_is_trained_again(finished, copied, capsys):
     path.write_bytes(content)
     run(copied)
     output = capsys.readouterr()
-    assert f"{path} is not the file its card was written for" in output.err
-    assert counts(output.out) == (FILES - 14, 14)  # all verdicts hang on it
+    assert f"{path} cannot be used ({path} is damaged: it is not the file" in output.err
+    assert counts(output.out) == (
+        FILES - 16,
+        16,
+    )  # all verdicts and defences hang on it
     assert results(copied) == results(finished)
 
 
@@ -389,8 +387,8 @@ def test_attacks_of_another_search_are_not_reused(copied, monkeypatch, capsys):
     search = {**TINY.search, "max_iterations": 5}
     monkeypatch.setitem(PRESETS, "tiny", dataclasses.replace(TINY, search=search))
     run(copied)
-    # what depends on the classifier alone is reused: the choice, and clean verdicts
-    assert counts(capsys.readouterr().out) == (3, FILES - 3)
+    # what does not depend on the attacks is reused: the choice, clean verdicts, defences
+    assert counts(capsys.readouterr().out) == (5, FILES - 5)
 
 
 # Models
@@ -412,15 +410,15 @@ def test_the_zoos_models(tmp_path, capsys):
 def test_the_zoo_is_not_trained_into(tmp_path, monkeypatch):
     (tmp_path / "zoo/digits").mkdir(parents=True)
     monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
-    for index, models_dir in enumerate(("zoo", str(tmp_path / "zoo/digits"))):
-        message = message_of(tmp_path / f"run{index}", models_dir=models_dir)
-        assert "the zoo has no classifier for 'digits'" in message
+    message = message_of(tmp_path / "run0", models_dir="zoo")
+    assert "the zoo has no MagNet 'D' for 'digits'" in message
+    message = message_of(tmp_path / "run1", models_dir=tmp_path / "zoo/digits")
+    assert "the zoo has no classifier for 'digits', and nothing is trained" in message
 
 
 def test_a_shorter_training_than_the_presets_is_mentioned(copied, capsys):
     card = copied / "models/classifier.json"
-    content = json.loads(card.read_text())
-    card.write_text(json.dumps({**content, "epochs": 1}))
+    cards.write(card, {**cards.read(card), "epochs": 1})
     run(copied)
     assert "classifier.keras was trained for 1 epochs, this" in capsys.readouterr().out
 
@@ -441,16 +439,36 @@ def message_of(directory, **changes) -> str:
     ("flags", "message"),
     [
         ({"dataset": "magnet_nowhere"}, "no dataset 'magnet_nowhere'"),
-        ({"variants": ["D", "E"]}, "unknown variant 'E'; expected some of ['D', "),
+        (
+            {"variants": ["D", "E"]},
+            "--variants: there is no 'E'; expected some of D,D+JSD",
+        ),
         (
             {"attacks": ["fgsm"]},
-            "unknown attack 'fgsm'; expected some of ['cw', 'ead']",
+            "--attacks: there is no 'fgsm'; expected some of cw,ead",
         ),
-        ({"attacks": []}, "no attack is named; expected some of ['cw', 'ead']"),
+        ({"attacks": []}, "--attacks has an empty value"),
+        ({"defence": ""}, "--defence has an empty value"),
         ({"confidences": ["0", "x"]}, "--confidences: expected numbers"),
-        ({"confidences": ["0", "-1"]}, "--confidences: each must be finite"),
-        ({"confidences": ["nan"]}, "--confidences: each must be finite"),
-        ({"betas": ["inf"]}, "--betas: each must be finite"),
+        ({"confidences": ["0", "-1"]}, "--confidences: each must be at least 0"),
+        ({"confidences": ["nan"]}, "--confidences: each must be at least 0"),
+        (
+            {"confidences": ["1e39"]},
+            "--confidences: each must be at least 0 and within",
+        ),
+        ({"betas": ["inf"]}, "--betas: each must be at least 0"),
+        ({"betas": ["1e300"]}, "--betas: each must be at least 0 and within float32"),
+        ({"attacks": ["cw"], "betas": ["0.1"]}, "--betas is EAD's"),
+        ({"momentum": "none", "search": "primal_dual"}, "--momentum is of the exact"),
+        ({"momentum": "none", "attacks": ["cw"]}, "--momentum is EAD's"),
+        (
+            {"defence": "mine.keras"},
+            "--defence=mine.keras is whole; leave out --variants",
+        ),
+        (
+            {"defence": "mine.keras", "variants": None, "classifier": "c.keras"},
+            "--defence=mine.keras is whole; leave out --classifier",
+        ),
         ({"num_examples": 401}, "--num_examples=401: digits has 400 test images"),
     ],
 )
@@ -462,7 +480,7 @@ def test_bad_flags(flags, message, tmp_path):
 def test_more_images_than_the_classifier_gets_right(finished, tmp_path):
     models = str(finished / "models")
     message = message_of(tmp_path / "run", num_examples=399, models_dir=models)
-    assert "--num_examples=399: the classifier gets only 3" in message
+    assert "399 images were asked for: the classifier gets only 3" in message
 
 
 def test_a_directory_of_another_run(copied):

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,9 +10,11 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import magnet_cli
 from eval import oblivious
 from eval.presets import PRESETS, Preset
 from magnet_tf import MagNet, datasets, saved
+from tests import command_line
 
 TINY = Preset(
     num_examples=6,
@@ -24,6 +25,7 @@ TINY = Preset(
         "max_iterations": 10,
         "binary_search_steps": 2,
         "initial_const": 10.0,
+        "search": "exact",
     },
     training_steps=20,
 )
@@ -49,25 +51,13 @@ def run(directory, **changes) -> list[dict]:
     """The command, in this process; its rows."""
     args = {
         "dataset": "made_up",
-        "variants": None,
-        "attacks": ["cw", "ead"],
-        "confidences": None,
-        "betas": None,
-        "num_examples": None,
         "preset": "tiny",
-        "output_dir": str(directory),
-        "models_dir": None,
-        "classifier": None,
-        "defence": None,
-        "modules": [],
-        "search": None,
-        "seed": 0,
+        "output_dir": directory,
         **changes,
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "tiny", TINY)
-        patch.setattr(oblivious.flags, "FLAGS", SimpleNamespace(**args))
-        oblivious.main([])
+        magnet_cli.main(oblivious.COMMAND, command_line.of(**args))
     return json.loads((directory / "results.json").read_text())
 
 
@@ -108,11 +98,7 @@ def test_it_is_evaluated(finished):
 
 def test_the_saved_defence_goes_through_the_same_evaluation(finished):
     folder, _, rows = finished
-    again = run(
-        folder / "again",
-        classifier=str(folder / "classifier.keras"),
-        defence=str(folder / "results/defended_D.keras"),
-    )
+    again = run(folder / "again", defence=str(folder / "results/defended_D.keras"))
     assert {row["variant"] for row in again} == {"defended_D"}
     expected = [
         {**row, "variant": "defended_D"} for row in rows if row["variant"] == "D"

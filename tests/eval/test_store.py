@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -42,10 +43,10 @@ def assert_same(arrays, expected=ARRAYS):
         assert arrays[key].dtype == value.dtype
 
 
-def assert_set_aside(path, content: bytes, stderr: str) -> None:
+def assert_set_aside(path, content: bytes, stderr: str, state="damaged") -> None:
     """A file was named in a message and is kept under another name."""
     assert str(path) in stderr and not path.exists()
-    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    assert path.with_name(f"{path.name}.{state}").read_bytes() == content
 
 
 # Saving and loading
@@ -74,7 +75,44 @@ def test_a_file_made_with_other_settings_is_set_aside(settings, store, saved, ca
     assert store.load("attacks/one", settings) is None
     stderr = capsys.readouterr().err
     assert "other settings" in stderr and store.reused == 0
-    assert_set_aside(saved, content, stderr)
+    assert_set_aside(saved, content, stderr, "outdated")
+
+
+@pytest.mark.parametrize("to", ["attacks/two", "verdicts/one", "one"])
+def test_a_copy_under_another_name_is_set_aside(to, store, saved, capsys):
+    path = store.directory / f"{to}.npz"
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(saved, path)
+    assert store.load(to, MADE_WITH) is None
+    stderr = capsys.readouterr().err
+    assert "is a copy of 'attacks/one'" in stderr
+    assert_set_aside(path, saved.read_bytes(), stderr)
+    assert_same(store.load("attacks/one", MADE_WITH))
+
+
+def test_an_altered_name_is_noticed(store, saved, capsys):
+    with np.load(saved) as archive:
+        arrays = dict(archive)
+    path = store.directory / "attacks/two.npz"
+    np.savez_compressed(path, **{**arrays, "name": "attacks/two"})
+    assert store.load("attacks/two", MADE_WITH) is None
+    assert "does not match its digest" in capsys.readouterr().err
+
+
+def test_files_of_an_earlier_version_are_set_aside(store, saved, capsys):
+    """Whose digests did not cover their names, and whose settings had none."""
+    np.savez_compressed(saved, settings="{}", digest="0", order=np.arange(3))
+    content = saved.read_bytes()
+    assert store.load("attacks/one", MADE_WITH) is None
+    stderr = capsys.readouterr().err
+    assert "is of an earlier version and is made again" in stderr
+    assert_set_aside(saved, content, stderr, "outdated")
+    store.close()
+    path = store.directory / "settings.json"
+    path.write_text(json.dumps({"num_examples": 5, "seed": 1}))
+    Store(store.directory, SETTINGS).close()
+    assert "settings.json is of an earlier version" in capsys.readouterr().err
+    assert path.with_name("settings.json.outdated").exists()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(store, saved, monkeypatch):
@@ -200,7 +238,7 @@ def test_a_directory_in_use_by_another_process(tmp_path):
 
 
 def test_a_directory_of_other_settings(store):
-    store._lock.close()
+    store.close()
     other = {"dataset": "mnist", "seed": 0, "confidences": (0, 10), "new": 1}
     with pytest.raises(StoreError, match="belongs to a run with other sett") as raised:
         Store(store.directory, other)
@@ -208,14 +246,12 @@ def test_a_directory_of_other_settings(store):
     assert "dataset: digits there, mnist here" in message
     assert "new: None there, 1 here" in message
     assert "seed" not in message and "confidences" not in message
-    assert json.loads((store.directory / "settings.json").read_text()) == {
-        **SETTINGS,
-        "confidences": [0, 10],
-    }
+    there = json.loads((store.directory / "settings.json").read_text())["settings"]
+    assert there == {**SETTINGS, "confidences": [0, 10]}
 
 
 def test_a_directory_of_the_same_settings(store, saved):
-    store._lock.close()
+    store.close()
     again = Store(store.directory, SETTINGS)
     assert_same(again.load("attacks/one", MADE_WITH))
     assert (again.made, again.reused) == (0, 1)
@@ -223,13 +259,23 @@ def test_a_directory_of_the_same_settings(store, saved):
 
 @pytest.mark.parametrize("content", [b"", b'{"dataset": "dig', b"\xff\xfe", b"null"])
 def test_damaged_settings_are_set_aside(content, store, saved, capsys):
-    store._lock.close()
+    store.close()
     path = store.directory / "settings.json"
     path.write_bytes(content)
     again = Store(store.directory, SETTINGS)
     assert "is damaged" in capsys.readouterr().err
     assert (store.directory / "settings.json.damaged").read_bytes() == content
     assert_same(again.load("attacks/one", MADE_WITH))
+
+
+def test_an_altered_key_of_the_settings_is_damage(store, capsys):
+    store.close()
+    path = store.directory / "settings.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    Store(store.directory, SETTINGS).close()
+    assert "settings.json is damaged" in capsys.readouterr().err
+    again = json.loads(path.read_text())["settings"]
+    assert again == {**SETTINGS, "confidences": [0, 10]}
 
 
 def test_a_file_is_not_a_directory(tmp_path):

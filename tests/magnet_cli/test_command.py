@@ -127,6 +127,21 @@ assert not {{"tensorflow", "keras", "numpy"}} & set(sys.modules), sorted(sys.mod
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_tensorflows_notes_do_not_reach_the_terminal():
+    code = """
+import magnet_cli, sys
+def do(args):
+    import tensorflow
+    print(tensorflow.constant(1.0).numpy())
+    print("ours", file=sys.stderr)
+magnet_cli.main(magnet_cli.Command("m", "s", lambda v: None, do), [])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("1.0\n", "ours\n")
+
+
 def test_a_terminal_of_another_encoding_gets_what_it_can_show():
     code = """
 import magnet_cli

@@ -1,0 +1,247 @@
+"""An evaluation's work: crafting adversarial examples and handing them to each defence."""
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+import attacks
+from attacks import AttackResult
+from eval.grid import ATTACKS, Case, Group, Run
+from eval.results import Results, VariantResults
+from eval.store import Store
+from eval.subject import Defence, Subject
+from magnet_tf import datasets
+from magnet_tf.arrays import predicted
+from magnet_tf.errors import UserError
+from magnet_tf.outcomes import Outcome
+
+CHUNK = 64  # images that are attacked, and saved, together
+
+
+class EvaluationError(UserError, ValueError):
+    """What was asked for cannot be evaluated."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, beside to whom.
+
+    Attributes:
+        grid: the runs, in groups that are crafted together.
+        search: keywords of the attacks.
+        num_examples: test images that are attacked.
+        seed: of their choice.
+        modules: the user's own code, {name: digest}.
+    """
+
+    grid: Sequence[Group]
+    search: Mapping
+    num_examples: int
+    seed: int
+    modules: Mapping[str, str]
+
+
+class Chunk(NamedTuple):
+    """Images that are attacked together, and which of the parts they are."""
+
+    index: int
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Evaluation:
+    """One evaluation; what it finishes goes to a store, and is taken from there.
+
+    Args:
+        subject: the dataset, its classifier and the defences.
+        plan: what is done to them.
+        store: of the finished work.
+
+    Raises:
+        EvaluationError: the classifier gets too few test images right.
+
+    Attributes:
+        examples: the images that are attacked, and their labels.
+    """
+
+    def __init__(self, subject: Subject, plan: Plan, store: Store):
+        self.subject, self.plan, self.store = subject, plan, store
+        self._code = {"modules": dict(plan.modules)} if plan.modules else {}
+        chosen, test = self._choose(), subject.dataset.test
+        self.examples = datasets.Split(test.images[chosen], test.labels[chosen])
+
+    def run(self) -> Results:
+        """Crafts and judges what is not in the store."""
+        crafted = self.craft()
+        return Results(
+            self.subject.dataset.name,
+            self.plan.seed,
+            self.examples,
+            crafted,
+            self.judge(crafted),
+        )
+
+    def _choose(self) -> np.ndarray:
+        """Indices of test images that the classifier gets right, drawn by seed."""
+        dataset, count = self.subject.dataset, self.plan.num_examples
+        settings = {
+            "classifier": self.subject.fingerprint,
+            "images": _digest(*dataset.test),
+            "seed": self.plan.seed,
+        }
+        if not (saved := self.store.load("examples", settings)):
+            logits = predicted(self.subject.classifier, dataset.test.images)
+            right = np.flatnonzero(logits.argmax(axis=1) == dataset.test.labels)
+            saved = {"order": np.random.default_rng(self.plan.seed).permutation(right)}
+            self.store.save("examples", settings, saved)
+        if len(saved["order"]) < count:
+            raise EvaluationError(
+                f"{count} images were asked for: the classifier gets only "
+                f"{len(saved['order'])} test images of {dataset.name} right."
+            )
+        return saved["order"][:count]
+
+    def craft(self) -> dict[Case, AttackResult]:
+        """The adversarial examples of every run by each rule; crafts what is missing."""
+        chunks = self._chunks()
+        parts: dict[tuple[Run, int], Mapping[str, AttackResult]] = {}
+        missing = []
+        for group in self.plan.grid:
+            for chunk in chunks:
+                for run in group.runs:
+                    if (found := self._stored(run, chunk)) is not None:
+                        parts[run, chunk.index] = found
+                done = [run for run in group.runs if (run, chunk.index) in parts]
+                if (left := group.without(done)).runs:
+                    missing.append((left, chunk))
+        total = sum(len(group.runs) for group in self.plan.grid) * len(chunks)
+        print(
+            f"attacks: {len(parts)} of {total} parts reused, {total - len(parts)} to craft"
+        )
+        with tqdm(missing, unit="part", disable=not missing or None) as bar:
+            for group, chunk in bar:
+                bar.set_description(group.name)
+                found = self._craft(group, chunk)
+                for run, results in zip(group.runs, found, strict=True):
+                    parts[run, chunk.index] = results
+                    arrays = {
+                        f"{rule}/{field}": value
+                        for rule, result in results.items()
+                        for field, value in result.arrays().items()
+                    }
+                    self.store.save(*self._key(run, chunk), arrays)
+        return {
+            Case(run, rule): AttackResult.joined(
+                [parts[run, index][rule] for index in range(len(chunks))]
+            )
+            for group in self.plan.grid
+            for run in group.runs
+            for rule in parts[run, 0]
+        }
+
+    def _chunks(self) -> list[Chunk]:
+        """The examples in parts of nearly equal size."""
+        parts = -(-len(self.examples.labels) // CHUNK)
+        images, labels = (np.array_split(of, parts) for of in self.examples)
+        return [Chunk(index, *of) for index, of in enumerate(zip(images, labels))]
+
+    def _key(self, run: Run, chunk: Chunk) -> tuple[str, dict]:
+        """The name of a run's part in the store, and what it depends on beside the run."""
+        settings = {
+            "classifier": self.subject.fingerprint,
+            "images": _digest(chunk.images, chunk.labels),
+            "search": dict(self.plan.search),
+            **self._code,
+        }
+        return f"attacks/{run.name}-{chunk.index:03d}", settings
+
+    def _stored(self, run: Run, chunk: Chunk) -> dict[str, AttackResult] | None:
+        """A run's part by rule, where the store has it."""
+        arrays = self.store.load(*self._key(run, chunk))
+        if arrays is None:
+            return None
+        by_rule: dict[str, dict[str, np.ndarray]] = {}
+        for key, value in arrays.items():
+            rule, field = key.split("/")
+            by_rule.setdefault(rule, {})[field] = value
+        return {rule: AttackResult(**of) for rule, of in by_rule.items()}
+
+    def _craft(
+        self, group: Group, chunk: Chunk
+    ) -> Sequence[Mapping[str, AttackResult]]:
+        try:
+            return ATTACKS[group.attack].craft(
+                self.subject.classifier,
+                chunk.images,
+                chunk.labels,
+                group,
+                batch_size=CHUNK,
+                progress=sys.stderr.isatty(),
+                **self.plan.search,
+            )
+        except attacks.InputError as error:
+            raise EvaluationError(f"{group.name}: {error}") from error
+
+    def judge(self, crafted: Mapping[Case, AttackResult]) -> dict[str, VariantResults]:
+        """What each defence makes of the clean test images and of adversarial examples."""
+        images, labels = self.subject.dataset.test
+        inputs = {"clean": (images, labels)} | {
+            case.name: (result.adversarial, self.examples.labels)
+            for case, result in crafted.items()
+        }
+        digests = {name: _digest(*of) for name, of in inputs.items()}
+        found = {}
+        total = len(inputs) * len(self.subject.defences)
+        with tqdm(total=total, unit="verdict", leave=False, disable=None) as bar:
+            for name, defence in self.subject.defences.items():
+                bar.set_description(name)
+                outcomes = {}
+                for of, (images, labels) in inputs.items():
+                    outcomes[of], thresholds = self._outcome(
+                        f"verdicts/{name}/{of}", defence, digests[of], images, labels
+                    )
+                    bar.update()
+                attacked = {case: outcomes[case.name] for case in crafted}
+                found[name] = VariantResults(thresholds, outcomes["clean"], attacked)
+        return found
+
+    def _outcome(
+        self,
+        name: str,
+        defence: Defence,
+        digest: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+    ) -> tuple[Outcome, dict[str, float]]:
+        """What a defence makes of images, from the store or now, and its thresholds."""
+        settings = {
+            "classifier": self.subject.fingerprint,
+            "defence": defence.settings,
+            "images": digest,
+            **self._code,
+        }
+        if (saved := self.store.load(name, settings)) is None:
+            magnet = defence.magnet()
+            outcome, of = Outcome.of(magnet, images, labels), defence.detectors
+            saved = {
+                "right": outcome.right,
+                "right_healed": outcome.right_healed,
+                "passed": outcome.passed,
+                "thresholds": np.array([magnet.thresholds[d] for d in of]),
+                "marks": np.array([outcome.marks[d] for d in of]),
+            }
+            self.store.save(name, settings, saved)
+        marks, thresholds = saved.pop("marks"), saved.pop("thresholds").tolist()
+        outcome = Outcome(**saved, marks=dict(zip(defence.detectors, marks)))
+        return outcome, dict(zip(defence.detectors, thresholds))
+
+
+def _digest(images: np.ndarray, labels: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,140 @@
+"""From the flags of an evaluation to its reports: plan, subject, evaluation, publication."""
+
+from pathlib import Path
+from typing import Any
+
+import magnet_cli
+from eval import publication, subject
+from eval.arguments import FlagError, check_names, imported, numbers
+from eval.evaluation import Evaluation, Plan
+from eval.grid import ATTACKS, groups
+from eval.models import Models
+from eval.presets import PRESETS, Preset
+from eval.store import Store
+from magnet_tf import datasets, variants, zoo
+
+
+def run(args: Any) -> None:
+    """The whole path from data to report.
+
+    Args:
+        args: the flags of `eval.oblivious`.
+
+    Raises:
+        UserError: something that the flags ask for cannot be had.
+    """
+    check_flags(args)
+    modules = {name: imported(name) for name in args.modules or ()}
+    preset = PRESETS[args.preset]
+    check_names("attacks", args.attacks, ATTACKS)
+    dataset = datasets.load(args.dataset)
+    plan = planned(args, preset, dataset, modules)
+    directory = Path(args.output_dir or f"runs/{dataset.name}-{args.preset}")
+    # A user's own files are looked at before the directory becomes this run's.
+    chosen = subject_of(args, preset, dataset, directory)
+    with Store(directory, settings(args, plan, preset)) as store:
+        of = chosen() if callable(chosen) else chosen
+        results = Evaluation(of, plan, store).run()
+        if not args.defence:  # which its user has
+            publication.keep_defences(directory, of.defences, store)
+        print(f"{directory}: {store.reused} files reused, {store.made} made\n")
+        made_by = {
+            "command": f"`{magnet_cli.command_line()}`",
+            "attacks": ", ".join(f"{key} {of}" for key, of in plan.search.items()),
+            **of.made_by,
+        }
+        publication.write(directory, results, made_by)
+
+
+def check_flags(args: Any) -> None:
+    """That no flag contradicts another.
+
+    Raises:
+        FlagError: one does.
+    """
+    if args.defence:
+        for name in ("variants", "classifier", "models_dir"):
+            if getattr(args, name):
+                raise FlagError(
+                    f"--defence={args.defence} is whole; leave out --{name}."
+                )
+    if (
+        args.momentum
+        and (args.search or PRESETS[args.preset].search["search"]) != "exact"
+    ):
+        raise FlagError("--momentum is of the exact search; add --search=exact.")
+    if args.momentum and "ead" not in args.attacks:
+        raise FlagError("--momentum is EAD's, which --attacks does not name.")
+    if args.betas and not any(
+        name not in ATTACKS or ATTACKS[name].has_beta for name in args.attacks
+    ):
+        raise FlagError("--betas is EAD's, which --attacks does not name.")
+
+
+def planned(
+    args: Any, preset: Preset, dataset: datasets.Dataset, modules: dict[str, str]
+) -> Plan:
+    """What is to be done, as flags and preset say.
+
+    Raises:
+        FlagError: a list holds something else than numbers, or there are too few images.
+    """
+    num_examples = args.num_examples or preset.num_examples
+    if num_examples > len(dataset.test.labels):
+        raise FlagError(
+            f"--num_examples={num_examples}: {args.dataset} has "
+            f"{len(dataset.test.labels)} test images."
+        )
+    search = dict(preset.search)
+    if args.search == "primal_dual":  # which has none of the exact search's settings
+        search = {"search": "primal_dual"}
+    if args.momentum:
+        search["momentum"] = args.momentum
+    grid = groups(
+        args.attacks,
+        numbers("confidences", args.confidences) or preset.confidences[dataset.like],
+        numbers("betas", args.betas) or preset.betas,
+        sweep=search["search"] == "primal_dual",
+    )
+    return Plan(grid, search, num_examples, args.seed, modules)
+
+
+def settings(args: Any, plan: Plan, preset: Preset) -> dict:
+    """What a directory's results have in common."""
+    return {
+        "dataset": args.dataset,
+        "classifier": args.classifier,
+        "num_examples": plan.num_examples,
+        "seed": plan.seed,
+        **plan.search,
+        "training_steps": preset.training_steps,
+    }
+
+
+def subject_of(args: Any, preset: Preset, dataset: datasets.Dataset, directory: Path):
+    """What is evaluated; where models are yet to be trained, a function that does.
+
+    Raises:
+        UserError: a model that is named cannot be used.
+    """
+    if args.defence:
+        return subject.from_defence(Path(args.defence), dataset)
+    known = variants.VARIANTS[dataset.like]
+    names = args.variants or [name for name in ("D", "D+JSD") if name in known]
+    check_names("variants", names, known)
+    if args.models_dir == "zoo" and not args.classifier:
+        return subject.from_zoo(dataset, names)
+    in_zoo = args.models_dir == "zoo"
+    models = Models(
+        zoo.ROOT / dataset.like
+        if in_zoo
+        else Path(args.models_dir or directory / "models"),
+        dataset,
+        preset.recipe,
+        preset.training_steps,
+        args.seed,
+        args.classifier and Path(args.classifier),
+    )
+    if args.classifier:
+        subject.check_fit(models.classifier.model, dataset)
+    return lambda: subject.from_models(models, names)

@@ -1,0 +1,134 @@
+"""What an evaluation found: each variant's results, and the rows of `results.json`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks import AttackResult
+from eval.grid import ATTACKS, Case
+from eval.metrics import mean_over, wilson_interval
+from magnet_tf import datasets
+from magnet_tf.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class VariantResults:
+    """What a defence made of the clean test images and of every case.
+
+    Attributes:
+        thresholds: {detector: float}.
+        clean: of the test images.
+        attacked: of the adversarial examples.
+    """
+
+    thresholds: Mapping[str, float]
+    clean: Outcome
+    attacked: Mapping[Case, Outcome]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that an evaluation found.
+
+    Attributes:
+        dataset: its name.
+        seed: of the choice of images.
+        examples: the images that were attacked, and their labels.
+        crafted: the adversarial examples made of them.
+        variants: what each defence made of those, by name.
+    """
+
+    dataset: str
+    seed: int
+    examples: datasets.Split
+    crafted: Mapping[Case, AttackResult]
+    variants: Mapping[str, VariantResults]
+
+    def rows(self) -> list[dict]:
+        """A row for each variant and case, as `results.json` has them."""
+        order = list(ATTACKS)
+        cases = sorted(  # stable: the confidences stay in their order
+            self.crafted,
+            key=lambda case: (
+                order.index(case.run.attack),
+                case.run.beta or 0,
+                case.rule,
+            ),
+        )
+        return [self._row(name, case) for name in self.variants for case in cases]
+
+    def _row(self, name: str, case: Case) -> dict:
+        variant, result = self.variants[name], self.crafted[case]
+        clean = variant.clean.accuracies(attacked=False)
+        attacked = variant.attacked[case].accuracies(attacked=True)
+        asr = 1 - attacked.both
+        low, high = wilson_interval(asr, len(self.examples.labels))
+        return {
+            "dataset": self.dataset,
+            "variant": name,
+            "attack": case.run.attack,
+            "rule": case.rule,
+            "beta": case.run.beta,
+            "confidence": case.run.confidence,
+            "num_examples": len(self.examples.labels),
+            "success_undefended": float(result.success.mean()),
+            **{f"accuracy_{key}": value for key, value in attacked._asdict().items()},
+            "asr": asr,
+            "asr_low": low,
+            "asr_high": high,
+            "mean_l1": mean_over(result.l1, result.success),
+            "mean_l2": mean_over(result.l2, result.success),
+            "mean_linf": mean_over(result.linf, result.success),
+            "clean_accuracy_none": clean.none,
+            "clean_accuracy_both": clean.both,
+            "seed": self.seed,
+        }
+
+    def worst_cases(self) -> list[dict]:
+        """For each variant and family of attacks, the share of images that any gets past.
+
+        What an attacker who tries everything reaches, which a mean over attacks hides:
+        Carlini et al., "On Evaluating Adversarial Robustness", arXiv 1902.06705, section 5.
+        The families are each attack with all its rules, betas and confidences, and all.
+        """
+        found = []
+        attacks = dict.fromkeys(case.run.attack for case in self.crafted)
+        families = {name: (name,) for name in attacks}
+        if len(attacks) > 1:
+            families["all"] = tuple(attacks)
+        count = len(self.examples.labels)
+        for name, variant in self.variants.items():
+            for family, members in families.items():
+                cases = [case for case in self.crafted if case.run.attack in members]
+                past = np.any(
+                    [variant.attacked[case].got_past for case in cases], axis=0
+                )
+                share = float(past.mean())
+                low, high = wilson_interval(share, count)
+                found.append(
+                    {
+                        "dataset": self.dataset,
+                        "variant": name,
+                        "attacks": family,
+                        "num_attacks": len(cases),
+                        "num_examples": count,
+                        "asr": share,
+                        "asr_low": low,
+                        "asr_high": high,
+                    }
+                )
+        return found
+
+    def disagreements(self) -> dict[Case, int]:
+        """Cases whose successes the undefended classifier does not see, and on how many images.
+
+        None for a classifier that says the same of an image whenever it is asked.
+        """
+        found = {}
+        for case, result in self.crafted.items():
+            for variant in self.variants.values():
+                differing = variant.attacked[case].right == result.success
+                if differing.any():
+                    found[case] = int(np.sum(differing))
+        return found

@@ -1,0 +1,165 @@
+"""What is evaluated: a dataset, its undefended classifier, and the defences around it."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from eval.models import Models, described
+from magnet_tf import MagNet, cards, datasets, files, saved, variants, zoo
+from magnet_tf.arrays import predicted
+from magnet_tf.errors import UserError
+from magnet_tf.magnet import check_logits
+
+
+class SubjectError(UserError, ValueError):
+    """A model is not for the dataset, or is asked for in two ways."""
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A calibrated MagNet that is made when it is first needed.
+
+    Attributes:
+        detectors: their names.
+        settings: what tells it from other defences.
+        magnet: makes or loads it; again and again the same one.
+    """
+
+    detectors: Sequence[str]
+    settings: Mapping
+    magnet: Callable[[], MagNet]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+        dataset: its test images are attacked.
+        classifier: the undefended one.
+        fingerprint: tells it from others.
+        defences: by name.
+        made_by: how the models came about, {part: a line}.
+    """
+
+    dataset: datasets.Dataset
+    classifier: keras.Model
+    fingerprint: str
+    defences: Mapping[str, Defence]
+    made_by: Mapping[str, str]
+
+
+def from_defence(path: Path, dataset: datasets.Dataset) -> Subject:
+    """The defence that a user saved with `magnet.save`, and the classifier in it.
+
+    Raises:
+        SubjectError: the classifier is not for the dataset.
+        SavedModelError, NotCalibratedError: as `saved.load_defence`.
+    """
+    magnet, fingerprint = saved.load_defence(path), files.sha256(path)
+    check_fit(magnet.classifier, dataset)
+    defence = Defence(list(magnet.detectors), {"file": fingerprint}, lambda: magnet)
+    made_by = {"defence": str(path)}
+    return Subject(
+        dataset, magnet.classifier, fingerprint, {path.stem: defence}, made_by
+    )
+
+
+def from_zoo(dataset: datasets.Dataset, names: Sequence[str]) -> Subject:
+    """The zoo's variants with its own thresholds.
+
+    Raises:
+        ZooError: the zoo has no such entry, or a file of it is damaged.
+    """
+    magnets = {name: zoo.load(dataset.like, name) for name in names}
+    folder = zoo.ROOT / dataset.like
+    digests = {name: cards.read(folder / f"{name}.json")["sha256"] for name in names}
+    defences = {
+        name: Defence(
+            list(magnet.detectors),
+            {"thresholds": magnet.thresholds, "models": digests[name]},
+            lambda magnet=magnet: magnet,
+        )
+        for name, magnet in magnets.items()
+    }
+    stems = {stem: None for of in digests.values() for stem in of}
+    made_by = {
+        stem.replace("_", " "): described(cards.read(folder / f"{stem}.json"))
+        for stem in stems
+    }
+    first = names[0]
+    classifier, fingerprint = magnets[first].classifier, digests[first]["classifier"]
+    check_fit(classifier, dataset)
+    return Subject(dataset, classifier, fingerprint, defences, made_by)
+
+
+def from_models(models: Models, names: Sequence[str]) -> Subject:
+    """Variants around a classifier, from models that are found or trained.
+
+    Args:
+        models: where they are, or are trained.
+        names: of the variants.
+    """
+    dataset, known = models.dataset, variants.VARIANTS[models.dataset.like]
+    classifier = models.classifier
+    check_fit(classifier.model, dataset)
+    defences = {
+        name: built(known[name], classifier.model, models, dataset.validation)
+        for name in names
+    }
+    used = {key: of for name in names for key, of in known[name].autoencoders.items()}
+    made_by = models.descriptions(used)
+    return Subject(dataset, classifier.model, classifier.fingerprint, defences, made_by)
+
+
+def built(
+    variant: variants.Variant,
+    classifier: keras.Model,
+    models: Models,
+    validation: datasets.Split,
+) -> Defence:
+    """A variant around a classifier, calibrated on validation images."""
+    autoencoders = models.autoencoders(variant.autoencoders)
+
+    @functools.cache
+    def magnet() -> MagNet:
+        defence = variant.build(
+            classifier, {name: of.model for name, of in autoencoders.items()}
+        )
+        defence.calibrate(validation.images, variant.drop_rates)
+        return defence
+
+    settings = {
+        "variant": dataclasses.asdict(variant),
+        "autoencoders": {name: of.fingerprint for name, of in autoencoders.items()},
+    }
+    return Defence(list(variant.detectors), settings, magnet)
+
+
+def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
+    """That a classifier is for the dataset's images and classes.
+
+    Raises:
+        SubjectError: it is not.
+    """
+    images = dataset.test.images[:16]
+    shape = getattr(classifier, "input_shape", None)
+    if isinstance(shape, tuple) and not (
+        len(shape) == images.ndim
+        and all(want in (None, got) for want, got in zip(shape[1:], images.shape[1:]))
+    ):
+        raise SubjectError(
+            f"the classifier takes images of shape {shape[1:]}, the dataset's have "
+            f"{images.shape[1:]}."
+        )
+    logits = predicted(classifier, images)
+    check_logits(logits)
+    if logits.shape[1] != dataset.num_classes:
+        raise SubjectError(
+            f"the classifier has {logits.shape[1]} classes, the dataset "
+            f"{dataset.num_classes}."
+        )
