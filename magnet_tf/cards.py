@@ -146,17 +146,25 @@ def load_or_set_aside(path: Path, **asked: object) -> Trained | None:
     """The trained model at a path that may be written to, None where there is none.
 
     What is damaged is renamed, with a sentence. In this package nothing is: there it is
-    raised.
+    raised, as it is that there is no model.
 
     Args:
         path: of the model.
         asked: what its card must say.
 
     Raises:
-        DamagedError: a file of this package is damaged.
+        DamagedError: a file of this package is damaged, or is not there.
         CardError: what is there was not trained here, or otherwise.
         SavedModelError: Keras refuses the file.
     """
+    if PACKAGE in path.resolve().parents:
+        try:
+            return load(path, **asked)
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error} Models are not trained into the package; install it again, or "
+                "choose another place for them."
+            ) from error
     present = [file for file in (path, path_of(path)) if file.exists()]
     try:
         if path in present:
@@ -164,8 +172,6 @@ def load_or_set_aside(path: Path, **asked: object) -> Trained | None:
         if present:
             read(path_of(path))  # nobody else's
     except DamagedError as error:
-        if PACKAGE in path.resolve().parents:
-            raise DamagedError(f"{error} Install the package again.") from error
         for file in present:
             files.set_aside(file, f"cannot be used ({error})")
     return None

@@ -176,9 +176,11 @@ def test_nothing_of_the_package_is_renamed(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-1])
     (tmp_path / "link").symlink_to(path.parent)
     for reached in (path, tmp_path / "link" / path.name):
-        with pytest.raises(cards.DamagedError, match="Install the package again"):
+        with pytest.raises(cards.DamagedError, match="is damaged.* install it again"):
             cards.load_or_set_aside(reached)
     assert names(path) == ["autoencoder_I.json", "autoencoder_I.keras"]
+    with pytest.raises(cards.DamagedError, match="is missing.*another place"):
+        cards.load_or_set_aside(path.with_name("classifier.keras"))
 
 
 # Writing
