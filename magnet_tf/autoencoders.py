@@ -11,6 +11,7 @@ from magnet_tf.errors import UserError
 from magnet_tf.regularizers import BatchL1L2
 
 MAX_FILTERS = 4096  # a layer's; two of them have 151 million weights
+NO_MARGIN = ((0, 0), (0, 0))
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
 
@@ -45,23 +46,7 @@ def denoising_autoencoder(
         StructureError: an entry is neither a filter count nor a pool, or the pools leave
             nothing of the image.
     """
-    height, width, channels = input_shape
-    for entry in structure:
-        if entry not in POOLS and not (
-            isinstance(entry, int) and 0 < entry <= MAX_FILTERS
-        ):
-            raise StructureError(
-                f"structure {list(structure)}: {entry!r} is neither a number of filters, at "
-                f"most {MAX_FILTERS}, nor one of {sorted(POOLS)}."
-            )
-    pools = sum(entry in POOLS for entry in structure)
-    if 2**pools > min(height, width):
-        raise StructureError(
-            f"structure {list(structure)} halves the image {pools} times, which leaves "
-            f"nothing of {height}x{width} pixels; use fewer pools."
-        )
-    margin = ((0, -height % 2**pools), (0, -width % 2**pools))
-    padded = margin != ((0, 0), (0, 0))
+    margin = _margin(structure, input_shape)
 
     def convolution(filters: int) -> keras.layers.Layer:
         return layers.Conv2D(
@@ -73,16 +58,37 @@ def denoising_autoencoder(
         )
 
     x = inputs = layers.Input(input_shape)
-    if padded:
+    if margin != NO_MARGIN:
         x = layers.ZeroPadding2D(margin)(x)
     for entry in structure:
         x = convolution(entry)(x) if isinstance(entry, int) else POOLS[entry](2)(x)
     for entry in reversed(structure):
         up = layers.UpSampling2D(2)
         x = convolution(entry)(x) if isinstance(entry, int) else up(x)
-    if padded:
+    if margin != NO_MARGIN:
         x = layers.Cropping2D(margin)(x)
-    return keras.Model(inputs, convolution(channels)(x), name="autoencoder")
+    return keras.Model(inputs, convolution(input_shape[-1])(x), name="autoencoder")
+
+
+def _margin(
+    structure: Sequence[int | str], input_shape: tuple[int, int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns that images lack before and after to be divided by the pools."""
+    for entry in structure:
+        is_count = isinstance(entry, int) and 0 < entry <= MAX_FILTERS
+        if entry not in POOLS and not is_count:
+            raise StructureError(
+                f"structure {list(structure)}: {entry!r} is neither a number of filters, at "
+                f"most {MAX_FILTERS}, nor one of {sorted(POOLS)}."
+            )
+    height, width, _ = input_shape
+    pools = sum(entry in POOLS for entry in structure)
+    if 2**pools > min(height, width):
+        raise StructureError(
+            f"structure {list(structure)} halves the image {pools} times, which leaves "
+            f"nothing of {height}x{width} pixels; use fewer pools."
+        )
+    return (0, -height % 2**pools), (0, -width % 2**pools)
 
 
 @keras.saving.register_keras_serializable("magnet_tf")
