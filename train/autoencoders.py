@@ -46,7 +46,7 @@ def train_autoencoder(
             f"the noise's standard deviation must be a number of at least 0, got "
             f"{spec.noise}; such as 0.1."
         )
-    clean = dataset.train.images
+    clean = dataset.training.images
 
     def build() -> keras.Model:
         model = autoencoders.denoising_autoencoder(
@@ -67,7 +67,7 @@ def train_autoencoder(
         clean,
         recipe,
         path,
-        {"dataset": dataset.name, **dataclasses.asdict(spec), "loss": loss},
+        {"dataset": dataset.identity, **dataclasses.asdict(spec), "loss": loss},
         lambda model: reconstruction_error(
             model, dataset.validation.images, spec.noise, seed + 1
         ),

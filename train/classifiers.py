@@ -42,7 +42,7 @@ def train_classifier(
         if start:
             start_from(start, model)
         model.compile(
-            optimizers.for_classifier(recipe, len(dataset.train.labels)),
+            optimizers.for_classifier(recipe, len(dataset.training.labels)),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=precision.compiled_by_xla(),
         )
@@ -55,11 +55,11 @@ def train_classifier(
         }
 
     settings = {
-        "dataset": dataset.name,
+        "dataset": dataset.identity,
         "architecture": architecture.__name__,
         "start_sha256": files.sha256(start) if start else None,
     }
-    return loop.train(build, *dataset.train, recipe, path, settings, evaluate, seed)
+    return loop.train(build, *dataset.training, recipe, path, settings, evaluate, seed)
 
 
 def start_from(path: Path, model: keras.Model) -> None:

@@ -22,7 +22,7 @@ def define(values: flags.FlagValues, kinds: tuple[str, ...]) -> None:
     flags.DEFINE_string(
         "dataset",
         "digits",
-        "'digits' or the name of a TFDS dataset.",
+        "digits, the name of a TFDS dataset, an .npz file or a folder of images.",
         flag_values=values,
     )
     flags.DEFINE_enum(

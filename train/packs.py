@@ -47,17 +47,8 @@ def train_pack(
         raise TrainingError(
             f"alpha must be a number of at least 0, got {alpha}; such as 0.2."
         )
-    started = [
-        autoencoders.train_autoencoder(
-            dataset,
-            spec,
-            recipe.alone,
-            path.with_name(f"{path.stem}_{index}.keras"),
-            seed + 1 + index,
-        ).model
-        for index in range(count)
-    ]
-    clean = dataset.train.images
+    started = _alone(dataset, spec, recipe.alone, path, seed, count)
+    clean = dataset.training.images
 
     def build() -> keras.Model:
         pack = PackedAutoencoder(started, seed)
@@ -72,7 +63,7 @@ def train_pack(
         recipe.together,
         path,
         {
-            "dataset": dataset.name,
+            "dataset": dataset.identity,
             **dataclasses.asdict(spec),
             "alone": vars(recipe.alone),
             "count": count,
@@ -83,3 +74,21 @@ def train_pack(
         ),
         seed,
     )
+
+
+def _alone(
+    dataset: datasets.Dataset,
+    spec: variants.Autoencoder,
+    recipe: recipes.Recipe,
+    path: Path,
+    seed: int,
+    count: int,
+) -> list[keras.Model]:
+    """The autoencoders of a pack, each trained by itself."""
+    files = [path.with_name(f"{path.stem}_{index}.keras") for index in range(count)]
+    return [
+        autoencoders.train_autoencoder(
+            dataset, spec, recipe, file, seed + 1 + index
+        ).model
+        for index, file in enumerate(files)
+    ]

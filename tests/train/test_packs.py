@@ -17,11 +17,11 @@ RECIPE = recipes.PackRecipe(
 DATASET = datasets.Dataset("made up", SPLIT, SPLIT, SPLIT, num_classes=2)
 
 
-def train(path, alpha):
+def train(path, alpha, recipe=RECIPE):
     return packs.train_pack(
         DATASET,
         variants.Autoencoder((2,), noise=0.1),
-        RECIPE,
+        recipe,
         path,
         seed=0,
         count=3,
