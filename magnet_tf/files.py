@@ -8,22 +8,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+
+import filelock
 
 from magnet_tf.errors import UserError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _claim(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _claim(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
 
 # As the operating system says it, and libraries in an error of their own.
 FULL = [
@@ -130,46 +118,24 @@ def sha256(path: Path) -> str:
 def locked(path: Path) -> Iterator[None]:
     """Keeps other processes out of what the same lock file stands for.
 
-    The lock is the operating system's, so that it ends with the process, however that ends.
-    Threads and further calls of the same process are kept out, too.
+    The lock is the operating system's, so that it ends with the process, however that ends;
+    the empty file stays. Further calls of the same process are kept out, too.
 
     Args:
-        path: of the lock file, in a folder that is there; made, and removed in the end.
+        path: of the lock file, made where it is missing.
 
     Raises:
         LockedError: another holds the lock; nothing is waited for.
         OSError: the lock file cannot be made there.
     """
-    file = _open_and_claim(path)
-    while not _is_at(file, path):  # its last holder removed it in between
-        file.close()
-        file = _open_and_claim(path)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise LockedError(
+            f"{path} is held by another process; wait until that has ended."
+        ) from error
     try:
         yield
     finally:
-        if sys.platform == "win32":  # where an open file is not removed
-            file.close()
-        with contextlib.suppress(OSError):
-            path.unlink()
-        file.close()
-
-
-def _open_and_claim(path: Path) -> IO[bytes]:
-    file = path.open("ab")
-    try:
-        _claim(file)
-    except OSError as error:
-        file.close()
-        if isinstance(error, BlockingIOError | PermissionError):
-            raise LockedError(
-                f"{path} is held by another process; wait until that has ended."
-            ) from error
-        raise
-    return file
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        lock.release()
