@@ -164,7 +164,7 @@ def distances(
     x: np.ndarray,
     labels: np.ndarray,
     adversarial: np.ndarray,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Success rate, and the mean distances of the examples that succeed.
 
     The label must lose by the confidence, as float32 logits allow: Foolbox and ART do not
@@ -178,10 +178,10 @@ def distances(
     d = np.abs(adversarial.astype(np.float64) - x).reshape(len(x), -1)[success]
     l1, l2 = d.sum(axis=1), np.sqrt((d**2).sum(axis=1))
     means = {"l1": l1, "l2": l2, "en": l2**2 + settings.beta * l1}
-    return {
-        "success": float(success.mean()),
-        **{key: float(v.mean()) if len(v) else None for key, v in means.items()},
-    }
+    found: dict[str, float | None] = {"success": float(success.mean())}
+    for key, values in means.items():
+        found[key] = float(values.mean()) if len(values) else None
+    return found
 
 
 def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:

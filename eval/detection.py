@@ -57,10 +57,11 @@ def roc(clean: np.ndarray, adversarial: np.ndarray) -> tuple[np.ndarray, np.ndar
     thresholds = np.append(
         np.inf, np.unique(np.concatenate([clean, adversarial]))[::-1]
     )
-    return tuple(
-        1 - np.searchsorted(np.sort(marks), thresholds, side="left") / len(marks)
-        for marks in (clean, adversarial)
-    )
+
+    def rate(marks: np.ndarray) -> np.ndarray:
+        return 1 - np.searchsorted(np.sort(marks), thresholds, side="left") / len(marks)
+
+    return rate(clean), rate(adversarial)
 
 
 def with_together(

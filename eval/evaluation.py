@@ -4,7 +4,6 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -46,7 +45,8 @@ class Plan:
     modules: Mapping[str, str]
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True)
+class Chunk:
     """Images that are attacked together, and which of the parts they are."""
 
     index: int
@@ -126,8 +126,8 @@ class Evaluation:
         with tqdm(missing, unit="part", disable=not missing or None) as bar:
             for group, chunk in bar:
                 bar.set_description(group.name)
-                found = self._craft(group, chunk)
-                for run, results in zip(group.runs, found, strict=True):
+                crafted = self._craft(group, chunk)
+                for run, results in zip(group.runs, crafted, strict=True):
                     parts[run, chunk.index] = results
                     arrays = {
                         f"{rule}/{field}": value

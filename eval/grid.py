@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -97,15 +97,15 @@ def _carlini_wagner(
     results = carlini_wagner_l2(
         classifier, x, labels, confidence=group.confidences, **search
     )
-    return [{"L2": result} for result in results]
+    return [{"L2": result} for result in cast(list[AttackResult], results)]
 
 
 def _elastic_net(
     classifier: Callable, x: np.ndarray, labels: np.ndarray, group: Group, **search: Any
 ) -> list[dict[str, AttackResult]]:
-    return elastic_net(
-        classifier, x, labels, confidence=group.confidences, beta=group.beta, **search
-    )
+    settings = {"confidence": group.confidences, "beta": group.beta, **search}
+    results = elastic_net(classifier, x, labels, **settings)
+    return cast(list[dict[str, AttackResult]], results)
 
 
 ATTACKS = {

@@ -94,7 +94,7 @@ class Results:
         """
         found = []
         attacks = dict.fromkeys(case.run.attack for case in self.crafted)
-        families = {name: (name,) for name in attacks}
+        families: dict[str, tuple[str, ...]] = {name: (name,) for name in attacks}
         if len(attacks) > 1:
             families["all"] = tuple(attacks)
         count = len(self.examples.labels)

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -144,12 +144,9 @@ class Store:
         stored, path = _text(settings), self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = _digest(name, stored, arrays)
-        write(
-            path,
-            lambda file: np.savez_compressed(
-                file, **arrays, name=name, settings=stored, digest=digest
-            ),
-        )
+        said = {"name": name, "settings": stored, "digest": digest}
+        content: dict[str, Any] = {**arrays, **said}
+        write(path, lambda file: np.savez_compressed(file, **content))
         self.made += 1
 
     def _path(self, name: str) -> Path:

@@ -82,7 +82,7 @@ def from_zoo(dataset: datasets.Dataset, names: Sequence[str]) -> Subject:
         name: Defence(
             list(magnet.detectors),
             {"thresholds": magnet.thresholds, "models": digests[name]},
-            lambda magnet=magnet: magnet,
+            functools.partial(lambda of: of, magnet),
         )
         for name, magnet in magnets.items()
     }
