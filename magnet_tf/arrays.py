@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from magnet_tf import once
+from magnet_tf.errors import InputError, InputTypeError
 
 BATCH_SIZE = 256
 
@@ -29,25 +30,25 @@ def check_images(
     """
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
-        raise TypeError(
+        raise InputTypeError(
             f"images must be floats in [0, 1], got {x.dtype}; for 8-bit images divide by 255."
         )
     if x.ndim != 4 or not x.size:
-        raise ValueError(
+        raise InputError(
             f"images must be a non-empty array [N, H, W, C], got shape {x.shape}; "
             "a single image is x[np.newaxis]."
         )
     if shape is not None and any(
         want not in (None, got) for want, got in zip(shape, x.shape[1:])
     ):
-        raise ValueError(f"the model takes images of shape {shape}, got {x.shape[1:]}.")
+        raise InputError(f"the model takes images of shape {shape}, got {x.shape[1:]}.")
     low, high = x.min(), x.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
+        raise InputError(
             "images hold NaN or infinite values; expected floats in [0, 1]."
         )
     if low < 0 or high > 1:
-        raise ValueError(
+        raise InputError(
             f"images must lie in [0, 1], got values from {low:g} to {high:g}; rescale them."
         )
     return x.astype(np.float32, copy=False)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from magnet_tf.errors import UserError
+from magnet_tf.errors import InputError
 from magnet_tf.regularizers import BatchL1L2
 
 MAX_FILTERS = 4096  # a layer's; two of them have 151 million weights
@@ -15,7 +15,7 @@ NO_MARGIN = ((0, 0), (0, 0))
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
 
-class StructureError(UserError, ValueError):
+class StructureError(InputError):
     """A structure is none, or does not fit the images."""
 
 
@@ -112,7 +112,7 @@ class PackedAutoencoder(keras.Model):
     ):
         super().__init__(**kwargs)
         if not autoencoders:
-            raise ValueError("a pack needs at least one autoencoder.")
+            raise InputError("a pack needs at least one autoencoder.")
         self.autoencoders = list(autoencoders)
         self.seed = seed
         self.picked = random.Random(seed).randrange(len(autoencoders))

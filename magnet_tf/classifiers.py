@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from magnet_tf.errors import InputError
+
 
 def mnist_classifier(
     input_shape: tuple[int, int, int] = (28, 28, 1), num_classes: int = 10
@@ -79,10 +81,10 @@ def cifar10_classifier(
 def check_size(input_shape: tuple[int, int, int], least: int) -> None:
     """Raises ValueError for images that the convolutions and pools leave nothing of."""
     if min(input_shape[:2]) < least:
-        raise ValueError(
+        raise InputError(
             f"this architecture takes images of at least {least}x{least} pixels, got "
             f"{input_shape[0]}x{input_shape[1]}; bring a classifier of your own "
-            "(--classifier)."
+            "instead."
         )
 
 

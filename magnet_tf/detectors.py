@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from magnet_tf.arrays import takes_arrays
+from magnet_tf.errors import InputError
 from magnet_tf.once import applied, healed
 
 
@@ -26,7 +27,7 @@ class ReconstructionDetector(keras.layers.Layer):
     def __init__(self, autoencoder: keras.Model, p: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         if not p > 0:
-            raise ValueError(f"p must be above 0, got {p}.")
+            raise InputError(f"p must be above 0, got {p}.")
         self.autoencoder = autoencoder
         self.p = p
 
@@ -74,7 +75,7 @@ class DivergenceDetector(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}.")
+            raise InputError(f"temperature must be above 0, got {temperature}.")
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.temperature = temperature

@@ -7,3 +7,11 @@ class UserError(Exception):
     Its message is for them: it names the thing, what was expected and what to do. The
     commands print it alone; whatever else goes wrong keeps its traceback.
     """
+
+
+class InputError(UserError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument is of a type that cannot be used."""

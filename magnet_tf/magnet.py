@@ -13,7 +13,7 @@ from keras import ops
 
 from magnet_tf import files, once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
-from magnet_tf.errors import UserError
+from magnet_tf.errors import InputError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
 
 
@@ -112,18 +112,18 @@ class MagNet(keras.Model):
         """
         for name in self.detectors:
             if name not in thresholds:
-                raise ValueError(
+                raise InputError(
                     f"the threshold of {name!r} is missing; this MagNet's detectors are "
                     f"{list(self.detectors)}."
                 )
         for name, threshold in thresholds.items():
             if name not in self.detectors:
-                raise ValueError(
+                raise InputError(
                     f"there is a threshold for {name!r}, which is not among this MagNet's "
                     f"detectors {list(self.detectors)}."
                 )
             if not isinstance(threshold, numbers.Real) or np.isnan(threshold):
-                raise ValueError(
+                raise InputError(
                     f"the threshold of {name!r} must be a number, got {threshold!r}."
                 )
         self._thresholds.assign([float(thresholds[name]) for name in self.detectors])
@@ -147,13 +147,13 @@ class MagNet(keras.Model):
                 return finite logits.
         """
         if set(drop_rates) != set(self.detectors):
-            raise ValueError(
+            raise InputError(
                 f"drop_rates must name this MagNet's detectors {sorted(self.detectors)}, "
                 f"got {sorted(drop_rates)}."
             )
         for name, rate in drop_rates.items():
             if not 0 <= rate < 1:
-                raise ValueError(
+                raise InputError(
                     f"the drop rate of {name!r} must be in [0, 1), got {rate}."
                 )
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
@@ -308,13 +308,13 @@ def drop_threshold(marks: np.ndarray, drop_rate: float, name: str) -> np.float32
 def check_logits(logits: np.ndarray) -> None:
     """Raises ValueError where a classifier's output is not finite logits [N, K]."""
     if logits.ndim != 2 or not np.isfinite(logits).all():
-        raise ValueError(
+        raise InputError(
             f"the classifier must return finite logits [N, K], got shape {logits.shape}"
             + ("." if np.isfinite(logits).all() else " with NaN or infinite values.")
         )
     # rounded to bfloat16, probabilities add up to 1 within 2^-8
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=4e-3):
-        raise ValueError(
+        raise InputError(
             "the classifier returns probabilities; MagNet needs logits: remove the softmax "
             "from its last layer, or let a model class of your own return what comes "
             "before it."

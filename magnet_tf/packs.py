@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from magnet_tf.detectors import ReconstructionDetector
+from magnet_tf.errors import InputError
 from magnet_tf.magnet import MagNet
 from magnet_tf.reformers import Reformer
 
@@ -33,9 +34,9 @@ def all_active(
         ValueError: there is no pack, a pack is empty, or `exponents` names other packs.
     """
     if not packs or not all(packs.values()):
-        raise ValueError("a pack needs at least one autoencoder.")
+        raise InputError("a pack needs at least one autoencoder.")
     if set(exponents) != set(packs):
-        raise ValueError(
+        raise InputError(
             f"exponents must name the packs {sorted(packs)}, got {sorted(exponents)}."
         )
     detectors = {
