@@ -66,3 +66,14 @@ def test_mnist_dropout_is_for_training_alone():
     x = np.random.RandomState(0).uniform(size=(4, 16, 16, 1)).astype(np.float32)
     np.testing.assert_array_equal(model(x, training=False), model(x))
     assert not np.allclose(model(x, training=True), model(x))
+
+
+@pytest.mark.parametrize(("architecture", "least"), zip(ARCHITECTURES, (16, 30)))
+def test_the_smallest_images(architecture, least):
+    assert architecture((least, least, 1), 3).output_shape == (None, 3)
+    for shape in [(least - 1, 40, 1), (40, least - 1, 1)]:
+        with pytest.raises(
+            ValueError, match=f"{least}x{least} pixels.* of your own"
+        ) as r:
+            architecture(shape, 3)
+        assert "--" not in str(r.value)  # a library's message names no flags
