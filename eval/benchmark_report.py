@@ -3,57 +3,84 @@
 import matplotlib
 from matplotlib.figure import Figure
 
+from attacks.search import SMALLEST_CHUNK
+from eval import tables
 from eval.figures import LINES, STYLE
 from eval.measurements import CHUNK, RULES
 
+TITLES = {"cw": "C&W", "ead": "EAD"}
+
 
 def table(results: dict) -> str:
-    """The results as Markdown."""
-    lines = [
-        "| ms an image and iteration | floor | this project | Foolbox | ART |",
-        "|---|---|---|---|---|",
-    ]
-    for attack, title in (("cw", "C&W"), ("ead", "EAD")):
+    """The results as Markdown, a table for each kind of measurement."""
+    parts = (_iterations, _batches, _whole_attacks, _sweeps, _memory)
+    return "\n\n".join(text for part in parts if (text := part(results)))
+
+
+def _iterations(results: dict) -> str:
+    lines = []
+    for attack, title in TITLES.items():
         if row := results.get(f"iteration {attack}"):
             ms = row["ms"]
             lines.append(
-                f"| {title}, {CHUNK} images | {ms['floor']:.3f} | {ms['ours']:.3f} "
-                f"({row['ours_over_floor']:.2f} x floor) | {ms['foolbox']:.3f} "
-                f"({row['foolbox_over_ours']:.1f} x ours) | {ms['art']:.2f} "
-                f"({row['art_over_ours']:.0f} x ours) |"
+                [
+                    f"{title}, {CHUNK} images",
+                    f"{ms['floor']:.3f}",
+                    f"{ms['ours']:.3f} ({row['ours_over_floor']:.2f} x floor)",
+                    f"{ms['foolbox']:.3f} ({row['foolbox_over_ours']:.1f} x ours)",
+                    f"{ms['art']:.2f} ({row['art_over_ours']:.0f} x ours)",
+                ]
             )
-    lines += [
-        "",
-        "| whole attack | seconds | success | mean L2 | mean EN | mean L1 |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["ms an image and iteration", "floor", "this project", "Foolbox", "ART"]
+    return tables.table([head, *lines]) if lines else ""
+
+
+def _batches(results: dict) -> str:
+    lines = []
+    for attack, title in TITLES.items():
+        for row in results.get(f"batch size {attack}", {}).get("rows", ()):
+            size = row["batch_size"]
+            filled = (
+                f" (filled up to {SMALLEST_CHUNK})" if size < SMALLEST_CHUNK else ""
+            )
+            times = [f"{row[key]:.3f}" for key in ("floor_ms", "ours_ms")]
+            lines.append([f"{title}, {size}{filled}", *times])
+    head = ["images in a chunk: ms an image and iteration", "floor", "this project"]
+    return tables.table([head, *lines]) if lines else ""
+
+
+def _whole_attacks(results: dict) -> str:
+    lines = []
     for key, row in results.items():
         if not key.startswith("quality"):
             continue
         _, attack, confidence, contender = key.split()
         of = {rule: row[rule] for rule in RULES[attack] if rule in row}
-        success = ", ".join(f"{v['success']:.0%}" for v in of.values())
-        cells = [
+        means = [
             f"{of[rule][rule.lower()]:.3f}" if rule in of else ""
             for rule in ("L2", "EN", "L1")
         ]
-        lines.append(
-            f"| {attack} κ={confidence}, {contender} | {row['seconds']:.1f} | "
-            f"{success} | {' | '.join(cells)} |"
-        )
-    lines += ["", "| sweep | time, of separate calls | largest distance ratio |"]
-    lines += ["|---|---|---|"]
-    for attack in RULES:
+        success = ", ".join(f"{v['success']:.0%}" for v in of.values())
+        title = f"{attack} κ={confidence}, {contender}"
+        lines.append([title, f"{row['seconds']:.1f}", success, *means])
+    head = ["whole attack", "seconds", "success", "mean L2", "mean EN", "mean L1"]
+    return tables.table([head, *lines]) if lines else ""
+
+
+def _sweeps(results: dict) -> str:
+    lines = []
+    for attack in TITLES:
         for row in results.get(f"sweep {attack}", {}).get("rows", ()):
             ratios = [r for values in row["distance_ratio"].values() for r in values]
-            lines.append(
-                f"| {attack}, {len(row['confidences'])} confidences | "
-                f"{row['time_ratio']:.2f} | {max(ratios):.3f} |"
-            )
-    if memory := results.get("memory"):
-        lines += ["", "| EAD, peak memory | GB |", "|---|---|"]
-        lines += [f"| {case} | {peak:.2f} |" for case, peak in memory.items()]
-    return "\n".join(lines)
+            title = f"{attack}, {len(row['confidences'])} confidences"
+            lines.append([title, f"{row['time_ratio']:.2f}", f"{max(ratios):.3f}"])
+    head = ["sweep", "time, of separate calls", "largest distance ratio"]
+    return tables.table([head, *lines]) if lines else ""
+
+
+def _memory(results: dict) -> str:
+    lines = [[case, f"{peak:.2f}"] for case, peak in results.get("memory", {}).items()]
+    return tables.table([["EAD, peak memory", "GB"], *lines]) if lines else ""
 
 
 def figure(results: dict) -> Figure:
@@ -61,7 +88,7 @@ def figure(results: dict) -> Figure:
     with matplotlib.rc_context(STYLE):
         drawn = Figure(figsize=(7, 2.8))
         left, right = drawn.subplots(1, 2)
-        for (attack, title), line in zip((("cw", "C&W"), ("ead", "EAD")), LINES):
+        for (attack, title), line in zip(TITLES.items(), LINES):
             rows = results.get(f"batch size {attack}", {}).get("rows", ())
             sizes = [row["batch_size"] for row in rows]
             left.plot(sizes, [row["ours_ms"] for row in rows], **line, label=title)
@@ -83,7 +110,7 @@ def figure(results: dict) -> Figure:
         left.set(
             xscale="log",
             yscale="log",
-            xlabel="images in a chunk",
+            xlabel=f"images in a chunk, filled up to {SMALLEST_CHUNK}",
             ylabel="ms an image and iteration",
         )
         right.set(xlabel="confidences in a call", ylabel="seconds, primal-dual search")
