@@ -142,8 +142,12 @@ def groups(
 
 
 def title(attack: str, rule: str, beta: float | None) -> str:
-    """An attack with its rule and beta, as it stands in tables and legends."""
-    named = f"{ATTACKS[attack].title} {rule}"
+    """An attack with its rule and beta, as it stands in tables and legends.
+
+    One that is not in `ATTACKS`, such as a file of examples is named after, keeps its name.
+    """
+    known = ATTACKS.get(attack)
+    named = f"{known.title} {rule}" if known else attack
     return named if beta is None else f"{named}, β={beta:g}"
 
 
