@@ -32,7 +32,7 @@ def run(args: Any) -> None:
     directory = Path(args.output_dir or f"runs/{dataset.name}-{args.preset}")
     # A user's own files are looked at before the directory becomes this run's.
     chosen = subject_of(args, preset, dataset, directory)
-    with Store(directory, settings(args, plan, preset)) as store:
+    with Store(directory, settings(args, plan, preset, dataset)) as store:
         of = chosen() if callable(chosen) else chosen
         results = Evaluation(of, plan, store).run()
         if not args.defence:  # which its user has
@@ -82,7 +82,7 @@ def planned(
     num_examples = args.num_examples or preset.num_examples
     if num_examples > len(dataset.test.labels):
         raise FlagError(
-            f"--num_examples={num_examples}: {args.dataset} has "
+            f"--num_examples={num_examples}: {dataset.name} has "
             f"{len(dataset.test.labels)} test images."
         )
     search = dict(preset.search)
@@ -99,10 +99,10 @@ def planned(
     return Plan(grid, search, num_examples, args.seed, modules)
 
 
-def settings(args: Any, plan: Plan, preset: Preset) -> dict:
+def settings(args: Any, plan: Plan, preset: Preset, dataset: datasets.Dataset) -> dict:
     """What a directory's results have in common."""
     return {
-        "dataset": args.dataset,
+        "dataset": dataset.identity,
         "classifier": args.classifier,
         "num_examples": plan.num_examples,
         "seed": plan.seed,
@@ -122,13 +122,13 @@ def subject_of(args: Any, preset: Preset, dataset: datasets.Dataset, directory: 
     known = variants.VARIANTS[dataset.like]
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variants", names, known)
-    if args.models_dir == "zoo" and not args.classifier:
+    # what has nothing to train on has its models in the zoo
+    trains = len(dataset.train.labels) > 0
+    place = args.models_dir or (directory / "models" if trains else "zoo")
+    if place == "zoo" and not args.classifier:
         return subject.from_zoo(dataset, names)
-    in_zoo = args.models_dir == "zoo"
     models = Models(
-        zoo.ROOT / dataset.like
-        if in_zoo
-        else Path(args.models_dir or directory / "models"),
+        zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place),
         dataset,
         preset.recipe,
         preset.training_steps,

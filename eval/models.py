@@ -78,7 +78,8 @@ class Models:
         Raises:
             ModelsError: it is to be trained into the zoo.
         """
-        found = cards.load_or_set_aside(path, dataset=self.dataset.name)
+        made_of = self.dataset.identity if self.dataset.path else self.dataset.zoo
+        found = cards.load_or_set_aside(path, dataset=made_of)
         if found is None and zoo.ROOT in path.resolve().parents:
             raise ModelsError(
                 f"the zoo has no {path.stem} for {self.dataset.name!r}, and nothing is "

@@ -15,31 +15,51 @@ from eval.presets import PRESETS
 
 def define_flags(values: flags.FlagValues) -> None:
     """The command's flags."""
-
-    def text(name: str, default: str | None, help: str) -> None:
-        flags.DEFINE_string(name, default, help, flag_values=values)
-
-    def listed(name: str, default: str | None, help: str) -> None:
-        flags.DEFINE_list(name, default, help, flag_values=values)
-
-    text(
-        "dataset",
-        "digits",
-        "What is evaluated: 'digits' or the name of a TFDS dataset.",
+    define_subject(values)
+    define_size(values)
+    define_search(values)
+    flags.DEFINE_integer(
+        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
     )
-    listed(
+    flags.DEFINE_string(
+        "output_dir",
+        None,
+        "Where the results go [runs/<dataset>-<preset>].",
+        flag_values=values,
+    )
+
+
+def define_subject(values: flags.FlagValues) -> None:
+    """The flags that say what is evaluated."""
+    for name, default, text in (
+        (
+            "dataset",
+            "mnist_sample",
+            "mnist_sample (1,000 images that come with the package, with the zoo's models), "
+            "digits (comes with it, too, and is trained on), the name of a TFDS dataset such "
+            "as mnist, or a path: of an .npz file or a folder of images.",
+        ),
+        ("classifier", None, "your own classifier, a .keras file."),
+        ("defence", None, "your own MagNet, a .keras file."),
+        (
+            "models_dir",
+            None,
+            "the folder of trained models, or 'zoo', those of the package "
+            "[<output_dir>/models, where what is missing is trained; mnist_sample: zoo].",
+        ),
+    ):
+        text = f"What is evaluated: {text}"
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    flags.DEFINE_list(
         "variants",
         None,
         "What is evaluated: MagNet variants, of D, D+JSD, D+256, D+256+JSD [D,D+JSD].",
+        flag_values=values,
     )
-    text("classifier", None, "What is evaluated: your own classifier, a .keras file.")
-    text("defence", None, "What is evaluated: your own MagNet, a .keras file.")
-    text(
-        "models_dir",
-        None,
-        "What is evaluated: the folder of trained models, or 'zoo', those of the package "
-        "[<output_dir>/models, where what is missing is trained].",
-    )
+
+
+def define_size(values: flags.FlagValues) -> None:
+    """The flags that say how large the evaluation is."""
     flags.DEFINE_enum(
         "preset",
         "quick",
@@ -54,17 +74,20 @@ def define_flags(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
-    listed("attacks", "cw,ead", "How large it is: attacks, of cw, ead and your own.")
-    listed(
-        "confidences",
-        None,
-        "How large it is: values of kappa, such as 0,10,20 [as the preset].",
-    )
-    listed(
-        "betas",
-        None,
-        "How large it is: EAD's weights of the L1 norm, such as 0.01,0.1 [as the preset].",
-    )
+    for name, default, text in (
+        ("attacks", "cw,ead", "attacks, of cw, ead and your own."),
+        ("confidences", None, "values of kappa, such as 0,10,20 [as the preset]."),
+        (
+            "betas",
+            None,
+            "EAD's weights of the L1 norm, such as 0.01,0.1 [as the preset].",
+        ),
+    ):
+        flags.DEFINE_list(name, default, f"How large it is: {text}", flag_values=values)
+
+
+def define_search(values: flags.FlagValues) -> None:
+    """The flags that say how the images are attacked."""
     flags.DEFINE_enum(
         "search",
         None,
@@ -81,16 +104,13 @@ def define_flags(values: flags.FlagValues) -> None:
         "its code, or none [fista].",
         flag_values=values,
     )
-    listed(
+    flags.DEFINE_list(
         "modules",
         None,
         "How it is attacked: modules to import first, which register your classes and "
         "attacks.",
+        flag_values=values,
     )
-    flags.DEFINE_integer(
-        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
-    )
-    text("output_dir", None, "Where the results go [runs/<dataset>-<preset>].")
 
 
 def doing(args: Any) -> str:

@@ -60,18 +60,12 @@ PRESETS = {
         },
         recipe="short",
     ),
-    # Few iterations, so large steps: C&W starts where tanh is flat, and must get away.
+    # What a newcomer sees first: the fast search, within a minute.
     "quick": Preset(
         num_examples=50,
         confidences=_kappas(grey=(0, 10, 20), colour=(0, 20, 40)),
         betas=(1e-2, 1e-1),
-        search={
-            "learning_rate": 0.1,
-            "max_iterations": 60,
-            "binary_search_steps": 5,
-            "initial_const": 1.0,
-            "search": "exact",
-        },
+        search={"search": "primal_dual"},
         training_steps=4000,
     ),
 }

@@ -73,10 +73,16 @@ def from_zoo(dataset: datasets.Dataset, names: Sequence[str]) -> Subject:
     """The zoo's variants with its own thresholds.
 
     Raises:
+        SubjectError: the dataset is a user's own.
         ZooError: the zoo has no such entry, or a file of it is damaged.
     """
-    magnets = {name: zoo.load(dataset.like, name) for name in names}
-    folder = zoo.ROOT / dataset.like
+    if dataset.zoo is None:
+        raise SubjectError(
+            f"the zoo's models are of published datasets, {dataset.path} is data of your "
+            "own; leave the folder of models out to train them."
+        )
+    magnets = {name: zoo.load(dataset.zoo, name) for name in names}
+    folder = zoo.ROOT / dataset.zoo
     digests = {name: cards.read(folder / f"{name}.json")["sha256"] for name in names}
     defences = {
         name: Defence(

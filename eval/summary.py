@@ -45,12 +45,12 @@ def got_past(rows: Sequence[dict]) -> str:
     parts = []
     for variant in dict.fromkeys(row["variant"] for row in rows):
         bests = [
-            f"{'best ' if i == 0 else ''}{ATTACKS[attack].title} {interval(row)} at κ "
-            f"{row['confidence']:g}"
-            for i, (attack, row) in enumerate(best_of_each(rows, variant).items())
+            f"{ATTACKS[attack].title} {interval(row)} at "
+            + (f"κ {row['confidence']:g}" if row["asr"] else "any κ")
+            for attack, row in best_of_each(rows, variant).items()
         ]
         parts.append(f"{variant}: {', '.join(bests)}")
-    return f"What got past MagNet [95 % interval]: {'; '.join(parts)}."
+    return f"What got past MagNet at best [95 % interval]: {'; '.join(parts)}."
 
 
 def compared(rows: Sequence[dict]) -> str:
