@@ -35,17 +35,21 @@ def define_subject(values: flags.FlagValues) -> None:
         (
             "dataset",
             "mnist_sample",
-            "mnist_sample (1,000 images that come with the package, with the zoo's models), "
-            "digits (comes with it, too, and is trained on), the name of a TFDS dataset such "
-            "as mnist, or a path: of an .npz file or a folder of images.",
+            (
+                "mnist_sample (1,000 images that come with the package, with the zoo's models), "
+                "digits (comes with it, too, and is trained on), the name of a TFDS dataset such "
+                "as mnist, or a path: of an .npz file or a folder of images."
+            ),
         ),
         ("classifier", None, "your own classifier, a .keras file."),
         ("defence", None, "your own MagNet, a .keras file."),
         (
             "models_dir",
             None,
-            "the folder of trained models, or 'zoo', those of the package "
-            "[<output_dir>/models, where what is missing is trained; mnist_sample: zoo].",
+            (
+                "the folder of trained models, or 'zoo', those of the package "
+                "[<output_dir>/models, where what is missing is trained; mnist_sample: zoo]."
+            ),
         ),
     ):
         text = f"What is evaluated: {text}"
