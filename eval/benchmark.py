@@ -3,7 +3,6 @@
 What is measured is kept in `benchmark.json`; the same command measures only what is missing.
 """
 
-import json
 import multiprocessing
 import platform
 from pathlib import Path
@@ -81,9 +80,7 @@ def do(args: Any) -> None:
         bar.set_description(name)
         if name not in results:
             results[name] = measure()
-            machine = f"{platform.machine()}, {multiprocessing.cpu_count()} cores"
-            kept = {"settings": settings, "machine": machine, "results": results}
-            files.write_text(directory / "benchmark.json", json.dumps(kept, indent=1))
+            keep(directory / "benchmark.json", settings, results)
     text = benchmark_report.table(results)
     files.write_text(directory / "benchmark.md", text + "\n")
     files.write(directory / "benchmark.png", benchmark_report.figure(results).savefig)
@@ -91,28 +88,40 @@ def do(args: Any) -> None:
     print(f"\n{directory} has benchmark.json, benchmark.md and benchmark.png.")
 
 
+def keep(path: Path, settings: dict, results: dict) -> None:
+    """Writes what was measured so far, and on what machine."""
+    from magnet_tf import cards
+
+    machine = f"{platform.machine()}, {multiprocessing.cpu_count()} cores"
+    cards.write(path, {"settings": settings, "machine": machine, "results": results})
+
+
 def stored_results(path: Path, settings: dict) -> dict:
     """What an earlier benchmark of the same settings measured; nothing where there is none.
 
     Raises:
-        FlagError: there is one of other settings.
+        FlagError: there is one of other settings, or another file.
     """
     from eval.arguments import FlagError
-    from magnet_tf import files
+    from magnet_tf import cards, files
 
     if not path.exists():
         return {}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        theirs, results = dict(stored["settings"]), dict(stored["results"])
-    except (ValueError, TypeError, KeyError) as error:
-        files.set_aside(path, f"is damaged ({error!r}) and is made again")
+        stored = cards.read(path)
+    except cards.DamagedError as error:
+        files.set_aside(path, f"cannot be used ({error}) and is made again")
         return {}
-    if theirs != settings:
+    except cards.CardError as error:
+        raise FlagError(
+            f"{path} is no benchmark's, or one of an earlier version; choose another output "
+            "directory, or move it away."
+        ) from error
+    if stored.get("settings") != settings:
         raise FlagError(
             f"{path} was measured with other settings; choose another output directory."
         )
-    return results
+    return stored["results"]
 
 
 COMMAND = magnet_cli.Command(

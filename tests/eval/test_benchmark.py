@@ -10,6 +10,7 @@ import pytest
 
 import magnet_cli
 from eval import benchmark, benchmark_report, measurements
+from eval.arguments import FlagError
 from eval.contenders import Settings, distances, floor, foolbox, median_ratio, ours
 from magnet_tf import zoo
 
@@ -116,6 +117,19 @@ def test_a_second_run_measures_only_what_is_missing(tmp_path, monkeypatch, capsy
     assert "is damaged" in capsys.readouterr().err
     assert (tmp_path / "benchmark.json.damaged").exists()
     assert len(measured) == 5
+
+
+def test_results_that_were_altered_are_not_reported(tmp_path, capsys):
+    path, settings = tmp_path / "benchmark.json", {"repeats": 5}
+    benchmark.keep(path, settings, {"memory": {"64 images": 0.5}})
+    assert benchmark.stored_results(path, settings) == {"memory": {"64 images": 0.5}}
+    path.write_text(path.read_text().replace("0.5", "0.4"))
+    assert benchmark.stored_results(path, settings) == {}
+    assert "does not match its digest" in capsys.readouterr().err
+    path.write_text('{"mine": 1}')
+    with pytest.raises(FlagError, match=r"benchmark\.json is no benchmark's"):
+        benchmark.stored_results(path, settings)
+    assert path.read_text() == '{"mine": 1}'
 
 
 @pytest.mark.parametrize(
