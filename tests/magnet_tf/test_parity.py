@@ -141,6 +141,54 @@ def test_verdicts_on_attacked_images(
     )
 
 
+def test_the_originals_scaling_changes_no_verdict(magnet, judged, mnist):
+    """It takes 0.5 from x / 255 and adds it again: 63 of 256 values move, by half a bit."""
+    values = np.arange(256, dtype=np.float32) / 255
+    there = (values - np.float32(0.5)) + np.float32(0.5)
+    assert (values != there).sum() == 63 and np.abs(values - there).max() < 1.5e-8
+
+    x = mnist.test.images[:1000]
+    verdict = magnet.judge((x - np.float32(0.5)) + np.float32(0.5))
+    for name, marks in judged.marks.items():
+        np.testing.assert_array_equal(
+            verdict.marks[name] < judged.thresholds[name],
+            marks[:1000] < judged.thresholds[name],
+        )
+    np.testing.assert_array_equal(
+        verdict.logits.argmax(axis=1) == mnist.test.labels[:1000],
+        judged.healed_right[:1000],
+    )
+
+
+# What comes back for an image that an attack failed on -> none, D's and D+JSD's both
+FAILED = {
+    "grey": (1 / 40, 11 / 40, 18 / 40),
+    "unchanged": (3 / 40, 11 / 40, 18 / 40),
+    "black": (0, 8 / 40, 15 / 40),
+}
+
+
+@pytest.mark.parametrize("case", FAILED)
+def test_what_comes_back_for_a_failed_image_moves_the_accuracies(
+    case, magnet, originals, clean, attacked, golden
+):
+    x = attacked[10]
+    failed = (x == 0.5).all(axis=(1, 2, 3))
+    assert failed.sum() == 3
+    instead = {"grey": x, "unchanged": clean.images, "black": np.zeros_like(x)}[case]
+    x = np.where(failed[:, None, None, None], instead, x)
+    healed = originals.classifier(magnet.reformer.heal(x))
+    healed_right = np.argmax(healed, axis=1) == clean.labels
+    right = np.argmax(originals.classifier(x), axis=1) == clean.labels
+    found = [right.mean()]
+    for variant in ("D", "D+JSD"):
+        passed = np.ones(40, bool)
+        for name, threshold in golden_thresholds(golden, variant).items():
+            passed &= magnet.detectors[name].mark(x) < threshold
+        found.append(accuracies(right, healed_right, passed, attacked=True)[0])
+    assert found == pytest.approx(FAILED[case])
+
+
 def test_thresholds(judged, golden):
     """That of JSD40 is the noise's size away (1.7e-4 relative), and a float64 one as it stands."""
     for variant in ("D", "D+JSD"):
