@@ -207,7 +207,9 @@ class Evaluation:
                     )
                     bar.update()
                 attacked = {case: outcomes[case.name] for case in crafted}
-                found[name] = VariantResults(thresholds, outcomes["clean"], attacked)
+                found[name] = VariantResults(
+                    defence.variant, thresholds, outcomes["clean"], attacked
+                )
         return found
 
     def _outcome(

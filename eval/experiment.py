@@ -1,5 +1,6 @@
 """From the flags of an evaluation to its reports: plan, subject, evaluation, publication."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def check_flags(args: Any) -> None:
                 raise FlagError(
                     f"--defence={args.defence} is whole; leave out --{name}."
                 )
+        if args.defence_seeds > 1:
+            raise FlagError("--defence is one defence; leave out --defence_seeds.")
     if (
         args.momentum
         and (args.search or PRESETS[args.preset].search["search"]) != "exact"
@@ -86,8 +89,8 @@ def planned(
             f"{len(dataset.test.labels)} test images."
         )
     search = dict(preset.search)
-    if args.search == "primal_dual":  # which has none of the exact search's settings
-        search = {"search": "primal_dual"}
+    if args.search not in (None, search["search"]):  # with that search's own defaults
+        search = {"search": args.search}
     if args.momentum:
         search["momentum"] = args.momentum
     grid = groups(
@@ -111,7 +114,9 @@ def settings(args: Any, plan: Plan, preset: Preset, dataset: datasets.Dataset) -
     }
 
 
-def subject_of(args: Any, preset: Preset, dataset: datasets.Dataset, directory: Path):
+def subject_of(
+    args: Any, preset: Preset, dataset: datasets.Dataset, directory: Path
+) -> subject.Subject | Callable[[], subject.Subject]:
     """What is evaluated; where models are yet to be trained, a function that does.
 
     Raises:
@@ -122,19 +127,28 @@ def subject_of(args: Any, preset: Preset, dataset: datasets.Dataset, directory: 
     known = variants.VARIANTS[dataset.like]
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variants", names, known)
+
+    def models(place: Path, seed: int) -> Models:
+        own = args.classifier and Path(args.classifier)
+        recipe = preset.recipe, preset.training_steps
+        return Models(place, dataset, *recipe, seed, own)
+
+    def with_seeds(base: subject.Subject) -> subject.Subject:
+        others = [
+            models(directory / f"models/seed{seed}", seed)
+            for seed in range(args.seed + 1, args.seed + args.defence_seeds)
+        ]
+        return subject.with_others(base, others, names)
+
     # what has nothing to train on has its models in the zoo
     trains = len(dataset.train.labels) > 0
     place = args.models_dir or (directory / "models" if trains else "zoo")
     if place == "zoo" and not args.classifier:
-        return subject.from_zoo(dataset, names)
-    models = Models(
-        zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place),
-        dataset,
-        preset.recipe,
-        preset.training_steps,
-        args.seed,
-        args.classifier and Path(args.classifier),
+        base = subject.from_zoo(dataset, names)
+        return (lambda: with_seeds(base)) if args.defence_seeds > 1 else base
+    first = models(
+        zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place), args.seed
     )
     if args.classifier:
-        subject.check_fit(models.classifier.model, dataset)
-    return lambda: subject.from_models(models, names)
+        subject.check_fit(first.classifier.model, dataset)
+    return lambda: with_seeds(subject.from_models(first, names))

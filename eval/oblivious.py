@@ -16,6 +16,7 @@ from eval.presets import PRESETS
 def define_flags(values: flags.FlagValues) -> None:
     """The command's flags."""
     define_subject(values)
+    define_chance(values)
     define_size(values)
     define_search(values)
     flags.DEFINE_integer(
@@ -58,6 +59,18 @@ def define_subject(values: flags.FlagValues) -> None:
         "variants",
         None,
         "What is evaluated: MagNet variants, of D, D+JSD, D+256, D+256+JSD [D,D+JSD].",
+        flag_values=values,
+    )
+
+
+def define_chance(values: flags.FlagValues) -> None:
+    """The flag that says how often the defences are trained."""
+    flags.DEFINE_integer(
+        "defence_seeds",
+        1,
+        "What is evaluated: so many trainings of each variant's autoencoders are judged on "
+        "the same examples, with seeds from --seed on, to see what chance does.",
+        lower_bound=1,
         flag_values=values,
     )
 

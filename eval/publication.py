@@ -26,6 +26,8 @@ def write(directory: Path, results: Results, made_by: Mapping[str, str]) -> None
     rows, detected = results.rows(), detection.rows(results)
     write_rows(directory, "results", rows)
     write_rows(directory, "worst_case", results.worst_cases())
+    if chance := results.chance():  # some variant was trained several times
+        write_rows(directory, "chance", chance)
     if detected:  # some variant has a detector
         write_rows(directory, "detection", detected)
     files.write_text(

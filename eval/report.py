@@ -40,6 +40,14 @@ WORST_CASE = {
     "ASR [95 %]": interval,
 }
 
+CHANCE = {
+    **{name: COLUMNS[name] for name in ("variant", "attack", "κ")},
+    "trainings": lambda row: str(row["num_trainings"]),
+    "ASR: least": _percent("asr_least"),
+    "median": _percent("asr_median"),
+    "most": _percent("asr_most"),
+}
+
 DETECTION = {
     **{name: COLUMNS[name] for name in ("variant", "attack", "κ")},
     "detector": lambda row: row["detector"],
@@ -80,6 +88,7 @@ def markdown(
         "## The worst case for each image\n\nThe share of images that any of the attacks "
         "tried gets past the defence: an attacker picks the best.\n\n"
         + of_rows(results.worst_cases(), WORST_CASE),
+        *_chance(results),
         "## Examples\n\n![Adversarial examples](examples.png)",
         _made_by(results, made_by),
         _accuracy(rows, names),
@@ -103,6 +112,16 @@ def warnings(results: Results) -> list[str]:
             f"twice. Images on which it disagrees with what the attack found: {cases}. Such "
             "figures are not to be trusted."
         )
+    ]
+
+
+def _chance(results: Results) -> list[str]:
+    rows = results.chance()
+    if not rows:
+        return []
+    return [
+        "## Chance\n\nThe same examples against several trainings of the same defence.\n\n"
+        + of_rows(rows, CHANCE)
     ]
 
 

@@ -1,6 +1,6 @@
 """What an evaluation found: each variant's results, and the rows of `results.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,13 @@ class VariantResults:
     """What a defence made of the clean test images and of every case.
 
     Attributes:
+        variant: of which it is one training.
         thresholds: {detector: float}.
         clean: of the test images.
         attacked: of the adversarial examples.
     """
 
+    variant: str
     thresholds: Mapping[str, float]
     clean: Outcome
     attacked: Mapping[Case, Outcome]
@@ -47,8 +49,19 @@ class Results:
 
     def rows(self) -> list[dict]:
         """A row for each variant and case, as `results.json` has them."""
+        return [row for row, _ in self._rows_and_cases()]
+
+    def _rows_and_cases(self) -> list[tuple[dict, Case]]:
+        return [
+            (self._row(name, case), case)
+            for name in self.variants
+            for case in self._cases()
+        ]
+
+    def _cases(self) -> list[Case]:
+        """By attack, beta and rule; the confidences stay in their order."""
         order = list(ATTACKS)
-        cases = sorted(  # stable: the confidences stay in their order
+        return sorted(
             self.crafted,
             key=lambda case: (
                 order.index(case.run.attack),
@@ -56,7 +69,6 @@ class Results:
                 case.rule,
             ),
         )
-        return [self._row(name, case) for name in self.variants for case in cases]
 
     def _row(self, name: str, case: Case) -> dict:
         variant, result = self.variants[name], self.crafted[case]
@@ -84,6 +96,33 @@ class Results:
             "clean_accuracy_both": clean.both,
             "seed": self.seed,
         }
+
+    def chance(self) -> list[dict]:
+        """Of each variant that was trained several times, what chance does to each case.
+
+        Rows with the least, the median and the largest attack success rate; none where
+        every variant was trained once.
+        """
+        rows = {(row["variant"], case): row for row, case in self._rows_and_cases()}
+        by_variant: dict[str, list[str]] = {}
+        for name, of in self.variants.items():
+            by_variant.setdefault(of.variant, []).append(name)
+        return [
+            {
+                "dataset": self.dataset,
+                "variant": variant,
+                "attack": case.run.attack,
+                "rule": case.rule,
+                "beta": case.run.beta,
+                "confidence": case.run.confidence,
+                "num_examples": len(self.examples.labels),
+                "num_trainings": len(names),
+                **_spread([rows[name, case]["asr"] for name in names]),
+            }
+            for variant, names in by_variant.items()
+            if len(names) > 1
+            for case in self._cases()
+        ]
 
     def worst_cases(self) -> list[dict]:
         """For each variant and family of attacks, the share of images that any gets past.
@@ -132,3 +171,12 @@ class Results:
                 if differing.any():
                     found[case] = int(np.sum(differing))
         return found
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    least, median, most = np.quantile(values, [0, 0.5, 1])
+    return {
+        "asr_least": float(least),
+        "asr_median": float(median),
+        "asr_most": float(most),
+    }

@@ -24,11 +24,13 @@ class Defence:
     """A calibrated MagNet that is made when it is first needed.
 
     Attributes:
+        variant: of which it is one training.
         detectors: their names.
         settings: what tells it from other defences.
         magnet: makes or loads it; again and again the same one.
     """
 
+    variant: str
     detectors: Sequence[str]
     settings: Mapping
     magnet: Callable[[], MagNet]
@@ -62,8 +64,8 @@ def from_defence(path: Path, dataset: datasets.Dataset) -> Subject:
     """
     magnet, fingerprint = saved.load_defence(path), files.sha256(path)
     check_fit(magnet.classifier, dataset)
-    defence = Defence(list(magnet.detectors), {"file": fingerprint}, lambda: magnet)
-    made_by = {"defence": str(path)}
+    settings, made_by = {"file": fingerprint}, {"defence": str(path)}
+    defence = Defence(path.stem, list(magnet.detectors), settings, lambda: magnet)
     return Subject(
         dataset, magnet.classifier, fingerprint, {path.stem: defence}, made_by
     )
@@ -86,6 +88,7 @@ def from_zoo(dataset: datasets.Dataset, names: Sequence[str]) -> Subject:
     digests = {name: cards.read(folder / f"{name}.json")["sha256"] for name in names}
     defences = {
         name: Defence(
+            name,
             list(magnet.detectors),
             {"thresholds": magnet.thresholds, "models": digests[name]},
             functools.partial(lambda of: of, magnet),
@@ -113,22 +116,39 @@ def from_models(models: Models, names: Sequence[str]) -> Subject:
     dataset, known = models.dataset, variants.VARIANTS[models.dataset.like]
     classifier = models.classifier
     check_fit(classifier.model, dataset)
-    defences = {
-        name: built(known[name], classifier.model, models, dataset.validation)
-        for name in names
-    }
+    defences = {name: built(name, classifier.model, models) for name in names}
     used = {key: of for name in names for key, of in known[name].autoencoders.items()}
     made_by = models.descriptions(used)
     return Subject(dataset, classifier.model, classifier.fingerprint, defences, made_by)
 
 
-def built(
-    variant: variants.Variant,
-    classifier: keras.Model,
-    models: Models,
-    validation: datasets.Split,
-) -> Defence:
-    """A variant around a classifier, calibrated on validation images."""
+def with_others(
+    base: Subject, others: Sequence[Models], names: Sequence[str]
+) -> Subject:
+    """The same with further trainings of its defences, around the same classifier.
+
+    Args:
+        base: to which they are added.
+        others: where their autoencoders are, or are trained.
+        names: of the variants.
+    """
+    further = {
+        f"{name}-seed{models.seed}": built(name, base.classifier, models)
+        for models in others
+        for name in names
+    }
+    return dataclasses.replace(base, defences={**base.defences, **further})
+
+
+def built(name: str, classifier: keras.Model, models: Models) -> Defence:
+    """A variant around a classifier, calibrated on the dataset's validation images.
+
+    Args:
+        name: of the variant.
+        classifier: the undefended one.
+        models: where the autoencoders are, or are trained.
+    """
+    variant = variants.VARIANTS[models.dataset.like][name]
     autoencoders = models.autoencoders(variant.autoencoders)
 
     @functools.cache
@@ -136,14 +156,14 @@ def built(
         defence = variant.build(
             classifier, {name: of.model for name, of in autoencoders.items()}
         )
-        defence.calibrate(validation.images, variant.drop_rates)
+        defence.calibrate(models.dataset.validation.images, variant.drop_rates)
         return defence
 
     settings = {
         "variant": dataclasses.asdict(variant),
         "autoencoders": {name: of.fingerprint for name, of in autoencoders.items()},
     }
-    return Defence(list(variant.detectors), settings, magnet)
+    return Defence(name, list(variant.detectors), settings, magnet)
 
 
 def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:

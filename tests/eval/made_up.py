@@ -54,6 +54,7 @@ def results(betas=BETAS) -> Results:
     variants = {}
     for variant, detectors in VARIANTS.items():
         variants[variant] = VariantResults(
+            variant=variant,
             thresholds={name: 0.1 * (i + 1) for i, name in enumerate(detectors)},
             clean=outcome(random, CLEAN, detectors, np.arange(CLEAN) > 0, 0.3),
             attacked={

@@ -423,6 +423,20 @@ def test_a_shorter_training_than_the_presets_is_mentioned(copied, capsys):
     assert "classifier.keras was trained for 1 epochs, this" in capsys.readouterr().out
 
 
+def test_several_trainings_are_judged_on_the_same_examples(finished, copied, capsys):
+    run(copied, defence_seeds=2, variants=["D"])
+    assert counts(capsys.readouterr().out) == (1 + 8 + 7 + 1, 7 + 1)
+    rows = results(copied)
+    assert {row["variant"] for row in rows} == {"D", "D-seed1"}
+    own = [row for row in results(finished) if row["variant"] == "D"]
+    assert [row for row in rows if row["variant"] == "D"] == own
+    kept = cards.read(copied / "models/seed1/autoencoder_I.json")
+    assert kept["seed"] == 1
+    assert not (copied / "models/seed1/classifier.keras").exists()
+    chance = json.loads((copied / "chance.json").read_text())
+    assert len(chance) == len(own) and chance[0]["num_trainings"] == 2
+
+
 # Bad flags
 
 

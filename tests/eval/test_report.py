@@ -170,6 +170,34 @@ def test_worst_cases_count_images_that_any_attack_gets_past(results):
         assert worst["asr_low"] < worst["asr"] <= worst["asr_high"]
 
 
+def test_chance_is_the_spread_over_trainings(results):
+    assert results.chance() == []
+    own = results.variants
+    trained = {
+        "D": own["D"],
+        "D-seed1": dataclasses.replace(own["D+JSD"], variant="D"),
+        "D-seed2": dataclasses.replace(own["D"], attacked=own["D+JSD"].attacked),
+        "D+JSD": own["D+JSD"],
+    }
+    several = dataclasses.replace(results, variants=trained)
+    found = several.chance()
+    assert {row["variant"] for row in found} == {"D"} and len(found) == 10
+    for row in found:
+        asr = [
+            1 - other["accuracy_both"]
+            for other in several.rows()
+            if other["variant"] != "D+JSD"
+            and all(
+                other[k] == row[k] for k in ("attack", "rule", "beta", "confidence")
+            )
+        ]
+        assert len(asr) == row["num_trainings"] == 3
+        expected = min(asr), sorted(asr)[1], max(asr)
+        spread = row["asr_least"], row["asr_median"], row["asr_most"]
+        assert spread == pytest.approx(expected)
+    assert "## Chance" in report.markdown(several, [], {})
+
+
 def test_a_classifier_that_does_not_repeat_itself_is_warned_of(results):
     assert report.warnings(results) == []
     case = Case(Run("ead", 0.0, 0.1), "EN")
