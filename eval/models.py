@@ -94,7 +94,9 @@ class Models:
 
     def _at_most(self, recipe: recipes.Recipe) -> recipes.Recipe:
         images = len(self.dataset.train.images)
-        return recipe if self.steps is None else recipe.at_most(self.steps, images)
+        if self.steps is None or not images:  # a sample's models are there, or are not
+            return recipe
+        return recipe.at_most(self.steps, images)
 
 
 def described(card: Mapping) -> str:
