@@ -91,8 +91,13 @@ def temporary_name(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole, in UTF-8 and with the text's own line ends, anywhere."""
-    write(path, lambda file: file.write_text(text, encoding="utf-8", newline=""))
+    """Writes a text file whole, in UTF-8 and with the text's own line ends, anywhere.
+
+    Where the system says that names are ASCII, a path of other letters is in Python one of
+    lone surrogates; the bytes that they stand for are written, which are UTF-8 again.
+    """
+    data = text.encode("utf-8", errors="surrogateescape")
+    write(path, lambda file: file.write_bytes(data))
 
 
 def set_aside(path: Path, why: str, state: str = "damaged") -> None:

@@ -70,9 +70,9 @@ def test_the_same_process_is_kept_out(lock):
 
 
 def test_text_is_utf_8_in_any_locale(tmp_path):
-    """In a locale of ASCII; with the text's own line ends."""
+    """In a locale of ASCII, an argument's letters too; with the text's own line ends."""
     code = HOLDER.split("with files")[0] + (
-        "files.write_text(pathlib.Path('text.csv'), '\\u03ba \\u2264 10\\r\\nb\\n')"
+        "files.write_text(pathlib.Path('text.csv'), '\\u03ba\\r\\n' + sys.argv[1])"
     )
     environment = {
         **os.environ,
@@ -81,7 +81,10 @@ def test_text_is_utf_8_in_any_locale(tmp_path):
         "PYTHONCOERCECLOCALE": "0",
     }
     subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True
+        [sys.executable, "-c", code, "grün"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
     )
     written = (tmp_path / "text.csv").read_bytes()
-    assert written == "κ ≤ 10\r\nb\n".encode()
+    assert written == "κ\r\ngrün".encode()
