@@ -177,5 +177,8 @@ def name_of(path: Path) -> str:
     """A path's last part without its suffix, of what every file system takes in a name."""
     path = Path(os.path.abspath(path))  # "." has no name
     stem = path.name if path.is_dir() else path.stem
-    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    letters = os.fsencode(stem).decode("utf-8", "ignore")  # whatever the locale
+    ascii_only = (
+        unicodedata.normalize("NFKD", letters).encode("ascii", "ignore").decode()
+    )
     return re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_only).strip("_") or "images"

@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,8 @@ def test_paths_with_spaces_and_umlauts(tmp_path):
     folder.mkdir()
     dataset = datasets.load(save(folder / "Äpfel & Birnen.v2.npz"))
     assert dataset.name == "Apfel_Birnen_v2"
+    # the same in a locale of ASCII, where Python has other letters as lone surrogates
+    assert datasets.dataset.name_of(Path("gr\udcc3\udcbcn.npz")) == "grun"
     dataset = datasets.load(save(folder / "图像.npz"))
     assert dataset.name == "images"
 
