@@ -6,6 +6,7 @@ A detector is a Keras layer with a method `mark`. Meng & Chen, CCS 2017, section
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from magnet_tf.arrays import takes_arrays
@@ -36,6 +37,10 @@ class ReconstructionDetector(keras.layers.Layer):
         """mean over pixels and channels of |x - AE(x)|^p: [N, H, W, C] in [0, 1] -> [N]."""
         error = ops.abs(x - applied(self.autoencoder, x))
         return ops.mean(error**self.p, axis=(1, 2, 3))
+
+    def excess(self, x: Any, threshold: Any) -> Any:
+        """mark / threshold - 1: [N, H, W, C], a tensor, -> [N]."""
+        return relative_excess(self.mark(x), threshold)
 
     def call(self, x: Any) -> Any:
         return self.mark(x)
@@ -84,13 +89,28 @@ class DivergenceDetector(keras.layers.Layer):
     @takes_arrays
     def mark(self, x: Any) -> Any:
         """JSD(softmax(f(x)/T), softmax(f(AE(x))/T)) in nats: [N, H, W, C] in [0, 1] -> [N]."""
+        divergence = jensen_shannon(*self._opinions(x), self.temperature)
+        return ops.cast(divergence, "float32")
+
+    def excess(self, x: Any, threshold: Any) -> Any:
+        """g(mark) / g(threshold) - 1 with g(m) = -log(1 - m / log 2): a tensor -> [N].
+
+        g rises with the mark, and is about m / log 2 for small ones. Where the two opinions
+        are certain, and differ, the mark is at its most and flat; g goes on rising with the
+        logits, so that its gradient shows the way back.
+        """
+        closeness = log_closeness(*self._opinions(x), self.temperature)
+        # a threshold of log 2 or more is never met
+        share = ops.minimum(threshold / np.log(2), 1 - 1e-7)
+        return relative_excess(ops.cast(-closeness, "float32"), -ops.log1p(-share))
+
+    def _opinions(self, x: Any) -> tuple[Any, Any]:
+        """The logits that are compared, each [N, K]."""
         probed = x if self.prober is None else healed(self.prober, x)
-        divergence = jensen_shannon(
+        return (
             applied(self.classifier, probed),
             applied(self.classifier, healed(self.autoencoder, x)),
-            self.temperature,
         )
-        return ops.cast(divergence, "float32")
 
     def call(self, x: Any) -> Any:
         return self.mark(x)
@@ -132,6 +152,39 @@ def jensen_shannon(logits_p: Any, logits_q: Any, temperature: float) -> Any:
     kl_p = ops.sum(ops.exp(log_p) * (log_2 - ops.softplus(difference)), axis=-1)
     kl_q = ops.sum(ops.exp(log_q) * (log_2 - ops.softplus(-difference)), axis=-1)
     return ops.maximum((kl_p + kl_q) / 2, 0.0)
+
+
+def log_closeness(logits_p: Any, logits_q: Any, temperature: float) -> Any:
+    """log(1 - JSD / log 2) of two softmaxes at a temperature, without cancellation.
+
+    By the formulas of `jensen_shannon`, log 2 - JSD is half the sum of P softplus(log Q -
+    log P) and Q softplus(log P - log Q), all terms of which are positive: its logarithm is
+    one of a sum of exponentials, finite also where JSD is log 2 to the last bit.
+
+    Args:
+        logits_p: tensor [N, K] of logits.
+        logits_q: those to compare with, likewise.
+        temperature: T > 0.
+
+    Returns:
+        Tensor [N] of float64, at most 0.
+    """
+    log_p = ops.log_softmax(ops.cast(logits_p, "float64") / temperature)
+    log_q = ops.log_softmax(ops.cast(logits_q, "float64") / temperature)
+    difference = log_q - log_p
+
+    def log_softplus(z: Any) -> Any:
+        # far below 0, softplus(z) is exp(z)
+        return ops.where(z < -30, z, ops.log(ops.softplus(ops.maximum(z, -30.0))))
+
+    terms = [log_p + log_softplus(difference), log_q + log_softplus(-difference)]
+    total = ops.logsumexp(ops.concatenate(terms, axis=-1), axis=-1)
+    return ops.minimum(total - np.log(2) - np.log(np.log(2)), 0.0)
+
+
+def relative_excess(value: Any, limit: Any) -> Any:
+    """value / limit - 1, for values [N] of at least 0 and a limit, which may be 0."""
+    return value / ops.maximum(limit, 1e-12) - 1.0
 
 
 def with_models(config: dict) -> dict:

@@ -12,7 +12,8 @@ import numpy as np
 from keras import ops
 
 from magnet_tf import files, once, sharing
-from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches
+from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches, takes_arrays
+from magnet_tf.detectors import relative_excess
 from magnet_tf.errors import InputError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
 
@@ -202,6 +203,49 @@ class MagNet(keras.Model):
         for index, mark in enumerate(marks.values()):
             passed = ops.logical_and(passed, mark < self._thresholds[index])
         return {"logits": logits, "passed": passed, "marks": marks}
+
+    @takes_arrays
+    def healed_logits(self, x: Any) -> Any:
+        """The classifier's opinion of the healed images: [N, H, W, C] in [0, 1] -> [N, K].
+
+        What an attacker who knows the reformer differentiates.
+        """
+        with once.shared():
+            return once.applied(self.classifier, self.reformer.heal(x))
+
+    @takes_arrays
+    def constraints(self, x: Any) -> Any:
+        """What must hold for `judge` to pass images: [N, H, W, C] in [0, 1] -> [N, J].
+
+        What an attacker who knows the detectors keeps at or below 0: one column a detector,
+        at most 0 exactly where its mark is below its threshold, differentiable, about
+        mark / threshold - 1. A detector may say by `excess(x, threshold)` how far images
+        are above its threshold, where its mark has no gradient that would lead back.
+
+        Raises:
+            NotCalibratedError: there are no thresholds yet; within a graph they are NaN.
+        """
+        if hasattr(x, "numpy"):
+            _ = self.thresholds
+        with once.shared():
+            columns = [
+                self._constraint(part, x, self._thresholds[index])
+                for index, part in enumerate(self.detectors.values())
+            ]
+        none = ops.zeros((ops.shape(x)[0], 0))
+        return ops.stack(columns, axis=1) if columns else none
+
+    @staticmethod
+    def _constraint(detector: Any, x: Any, threshold: Any) -> Any:
+        mark = detector.mark(x)
+        if hasattr(detector, "excess"):
+            excess = detector.excess(x, threshold)
+        else:
+            excess = relative_excess(mark, threshold)
+        # rounding must not call met what the verdict does not
+        least = np.finfo(np.float32).tiny
+        over = ops.where(mark < threshold, ops.minimum(excess, 0.0), excess)
+        return ops.where(mark < threshold, over, ops.maximum(over, least))
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True) -> None:
         """Writes a `.keras` file, whole or not at all, and makes sure that it loads.
