@@ -11,9 +11,10 @@ import json
 import os
 import pickle
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -349,8 +350,19 @@ STAND_INS = {
 }
 
 
+def _bytearray8(unpickler: Any) -> None:
+    """Bytes of a length; Python's own makes room for the length before it reads."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
 # In Python: the unpickler in C takes gigabytes and minutes for a damaged memo index.
 class _ArrayUnpickler(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _bytearray8,
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in STAND_INS:
             raise LegacyError(
