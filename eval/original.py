@@ -41,6 +41,13 @@ def define(values: flags.FlagValues) -> None:
     text("output_dir", "Results: where they go [runs/original-<variant>].")
 
 
+def doing(args: Any) -> str:
+    """What a run says first."""
+    what = ", ".join(args.examples or [f"{args.data_dir}'s examples"])
+    by = args.defence or f"MagNet {args.variant or 'D'} of {args.data_dir}"
+    return f"{what}, judged by {by}; loading TensorFlow ..."
+
+
 def do(args: Any) -> list[dict]:
     """Judges what the flags name; the rows of `results.json`."""
     from eval.judging import judge
@@ -54,6 +61,7 @@ COMMAND = magnet_cli.Command(
     "or by a defence of your own.",
     define,
     do,
+    doing,
 )
 
 if __name__ == "__main__":
