@@ -30,6 +30,17 @@ class AttackResult(NamedTuple):
     l2: np.ndarray
     linf: np.ndarray
 
+    def __repr__(self) -> str:
+        count, *size = self.adversarial.shape
+        text = f"{int(self.success.sum())} of {count} images {size} fooled"
+        if self.success.any():
+            means = (
+                f"{name} {distance[self.success].mean():.4g}"
+                for name, distance in zip(self._fields[3:], self[3:])
+            )
+            text += f", on average {', '.join(means)}"
+        return f"<AttackResult: {text}>"
+
     def first(self, count: int) -> "AttackResult":
         """The result of the first `count` images."""
         return AttackResult(*(field[:count] for field in self))

@@ -49,6 +49,13 @@ class Verdict(NamedTuple):
     passed: np.ndarray
     marks: dict[str, np.ndarray]
 
+    def __repr__(self) -> str:
+        marks = (f"{name} {np.median(mark):.3g}" for name, mark in self.marks.items())
+        return (
+            f"<Verdict: {int(self.passed.sum())} of {len(self.passed)} images passed, "
+            f"{self.logits.shape[-1]} classes; median marks: {', '.join(marks) or 'none'}>"
+        )
+
 
 @keras.saving.register_keras_serializable("magnet_tf")
 class MagNet(keras.Model):

@@ -32,6 +32,10 @@ class Split(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    def __repr__(self) -> str:
+        count, *size = self.images.shape
+        return f"<Split: {count:,} images {size}>"
+
     def at(self, index: np.ndarray | slice) -> "Split":
         """The images and labels at these places."""
         return Split(self.images[index], self.labels[index])
@@ -57,6 +61,20 @@ class Dataset:
     test: Split
     num_classes: int
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        counts = (
+            f"{len(split.labels):,} {purpose}"
+            for split, purpose in [
+                (self.train, "to train on"),
+                (self.validation, "to set thresholds on"),
+                (self.test, "to attack"),
+            ]
+        )
+        return (
+            f"<Dataset {self.name!r}: images {list(self.image_shape)} of "
+            f"{self.num_classes} classes, {', '.join(counts)}>"
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -31,3 +31,14 @@ def test_arrays_and_back():
     arrays = result.arrays()
     assert list(arrays) == list(AttackResult._fields)
     assert_same(AttackResult(**arrays), result)
+
+
+def test_it_prints_as_a_summary():
+    result = made(4)
+    expected = result.l2[[0, 2]].mean()  # those that succeeded
+    assert repr(result).startswith("<AttackResult: 2 of 4 images [3, 3, 1] fooled, on ")
+    assert f"l2 {expected:.4g}, linf" in repr(result)
+    failed = measured(
+        result.adversarial, result.adversarial, np.zeros(4, bool), result.const
+    )
+    assert repr(failed) == "<AttackResult: 0 of 4 images [3, 3, 1] fooled>"

@@ -249,6 +249,18 @@ def test_the_verdict_does_not_depend_on_the_batch_size(magnet):
         assert_same_verdict(again, together, rtol=1e-5, atol=1e-5)
 
 
+def test_a_verdict_prints_as_a_summary():
+    magnet = marking({"dark": Brightness(), "bright": Brightness(2.0)})
+    magnet.set_thresholds({"dark": 0.5, "bright": 0.5})
+    verdict = magnet.judge(of_brightness([0.1, 0.2, 0.4]))
+    assert repr(verdict) == (
+        "<Verdict: 2 of 3 images passed, 3 classes; median marks: dark 0.2, bright 0.4>"
+    )
+    assert repr(marking({}).judge(images(2))) == (
+        "<Verdict: 2 of 2 images passed, 3 classes; median marks: none>"
+    )
+
+
 def test_calling_it_in_a_graph_is_judging(magnet):
     x = images(50)
     outputs = tf.function(magnet)(tf.constant(x))

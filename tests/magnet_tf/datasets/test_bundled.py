@@ -30,6 +30,14 @@ def test_digits_shapes_and_ranges(digits):
         assert set(split.labels) == set(range(10))
 
 
+def test_a_dataset_prints_as_a_summary(digits):
+    assert repr(digits) == (
+        "<Dataset 'digits': images [28, 28, 1] of 10 classes, 1,097 to train on, "
+        "300 to set thresholds on, 400 to attack>"
+    )
+    assert repr(digits.train) == "<Split: 1,097 images [28, 28, 1]>"
+
+
 def test_digits_split_is_fixed(digits):
     labels = np.concatenate([split.labels for split in splits(digits)])
     digest = hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
