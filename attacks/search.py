@@ -61,7 +61,7 @@ def attack(
         labels: integers [N].
         confidence: a number or several.
         batch_size: images that are attacked together.
-        progress: whether to show a bar.
+        progress: whether to show a bar, where somebody watches.
 
     Returns:
         For each confidence {rule: AttackResult}, in the order of x.
@@ -80,7 +80,8 @@ def attack(
     size = share * victim.devices
     parts = []
     total = chunks * search.steps(confidences)
-    with tqdm(total=total, unit="step", disable=not progress, leave=False) as bar:
+    hidden = None if progress else True  # None: in a file
+    with tqdm(total=total, unit="step", disable=hidden, leave=False) as bar:
         for start in range(0, len(x), size):
             count = len(x[start : start + size])
             images, its_labels = (

@@ -1,7 +1,6 @@
 """An evaluation's work: crafting adversarial examples and handing them to each defence."""
 
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -181,7 +180,7 @@ class Evaluation:
                 chunk.labels,
                 group,
                 batch_size=CHUNK,
-                progress=sys.stderr.isatty(),
+                progress=True,
                 **self.plan.search,
             )
         except attacks.InputError as error:

@@ -109,7 +109,11 @@ def fit(
     steps = math.ceil(len(inputs) / recipe.batch_size)
     order, last_save = None, time.monotonic()
     with tqdm(
-        total=recipe.epochs * steps, initial=done, desc=path.stem, unit="step"
+        total=recipe.epochs * steps,
+        initial=done,
+        desc=path.stem,
+        unit="step",
+        disable=None,
     ) as bar:
         for step in range(done, recipe.epochs * steps):
             epoch, place = divmod(step, steps)
