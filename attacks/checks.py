@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -140,6 +141,20 @@ def _float32(value) -> np.float32:
             return np.float32(value)
         except OverflowError:  # a whole number of 40 digits
             return np.float32(np.inf)
+
+
+def check_backend(classifier: object) -> None:
+    """That TensorFlow can differentiate a classifier that is a Keras model.
+
+    Raises:
+        InputError: Keras computes with something else in this process.
+    """
+    backend = keras.backend.backend()
+    if isinstance(classifier, keras.Layer) and backend != "tensorflow":
+        raise InputError(
+            "the attacks need TensorFlow's gradients, and Keras computes with "
+            f"{backend!r} here: set KERAS_BACKEND=tensorflow; saved models load under any."
+        )
 
 
 def check_inputs(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from attacks.checks import check_bounds, check_choice
+from attacks.checks import check_backend, check_bounds, check_choice
 from attacks.classifier import logits_of
 from attacks.devices import current_strategy, shared_out
 from attacks.objective import is_adversarial
@@ -24,7 +24,8 @@ class Victim:
         jit_compile: whether XLA compiles the loops; None: where there is a GPU.
 
     Raises:
-        InputError, InputTypeError: an argument is not as described.
+        InputError, InputTypeError: an argument is not as described, or the classifier is a
+            Keras model and Keras does not compute with TensorFlow.
 
     Attributes:
         devices: how many share the images: those of the `tf.distribute` strategy in whose
@@ -38,6 +39,7 @@ class Victim:
         bounds: tuple[float, float],
         jit_compile: bool | None,
     ):
+        check_backend(classifier)
         check_choice("targeted", targeted, (True, False))
         check_choice("jit_compile", jit_compile, (None, True, False))
         self.classifier, self.targeted = classifier, bool(targeted)

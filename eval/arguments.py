@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from magnet_tf import files
@@ -12,6 +13,20 @@ from magnet_tf.errors import UserError
 
 class FlagError(UserError, ValueError):
     """A flag has a value that it does not take, or contradicts another."""
+
+
+def check_backend() -> None:
+    """That Keras computes with TensorFlow, for a command that attacks.
+
+    Raises:
+        FlagError: it computes with something else.
+    """
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise FlagError(
+            f"the attacks need TensorFlow's gradients, and Keras computes with {backend!r} "
+            "here; run this with KERAS_BACKEND=tensorflow, which loads what was trained "
+            "under another backend."
+        )
 
 
 def imported(name: str) -> str:

@@ -53,9 +53,10 @@ def do(args: Any) -> None:
     from tqdm.auto import tqdm
 
     from eval import benchmark_report, measurements
-    from eval.arguments import FlagError, numbers
+    from eval.arguments import FlagError, check_backend, numbers
     from magnet_tf import files
 
+    check_backend()
     for module, package in (
         ("foolbox", "foolbox"),
         ("art", "adversarial-robustness-toolbox"),

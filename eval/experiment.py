@@ -6,7 +6,13 @@ from typing import Any
 
 import magnet_cli
 from eval import publication, subject
-from eval.arguments import FlagError, check_names, imported, numbers
+from eval.arguments import (
+    FlagError,
+    check_backend,
+    check_names,
+    imported,
+    numbers,
+)
 from eval.evaluation import Evaluation, Plan
 from eval.grid import ATTACKS, groups
 from eval.models import Models
@@ -24,6 +30,7 @@ def run(args: Any) -> None:
     Raises:
         UserError: something that the flags ask for cannot be had.
     """
+    check_backend()
     check_flags(args)
     modules = {name: imported(name) for name in args.modules or ()}
     preset = PRESETS[args.preset]

@@ -1,5 +1,6 @@
 """One wrapper for all commands."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -116,7 +117,8 @@ def quieten() -> None:
     """Imports TensorFlow without the notes that it writes as it starts.
 
     They come from C++, before any setting of its own is read, and would stand where bars
-    and results go. Where the import fails, what was written is shown.
+    and results go. Where the import fails, what was written is shown. Under another backend
+    Keras imports TensorFlow, too, but only where it is installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as notes:
@@ -124,9 +126,12 @@ def quieten() -> None:
         terminal = os.dup(2)
         os.dup2(notes.fileno(), 2)
         try:
-            import tensorflow
+            import keras  # noqa: F401 (fails where its backend is not installed)
 
-            tensorflow.config.list_physical_devices()  # looks for CUDA
+            with contextlib.suppress(ImportError):
+                import tensorflow
+
+                tensorflow.config.list_physical_devices()  # looks for CUDA
         except BaseException:
             notes.seek(0)
             os.write(terminal, notes.read())
