@@ -28,7 +28,10 @@ def check_images(
         ValueError: the rank or shape is another, there is no image, or a value is NaN,
             infinite or outside [0, 1].
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except (TypeError, ValueError) as error:  # lists of several lengths
+        raise InputTypeError(f"images must be an array, got {error}.") from error
     if not np.issubdtype(x.dtype, np.floating):
         raise InputTypeError(
             f"images must be floats in [0, 1], got {x.dtype}; for 8-bit images divide by 255."

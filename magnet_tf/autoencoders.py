@@ -75,8 +75,9 @@ def _margin(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Rows and columns that images lack before and after to be divided by the pools."""
     for entry in structure:
-        is_count = isinstance(entry, int) and 0 < entry <= MAX_FILTERS
-        if entry not in POOLS and not is_count:
+        is_count = type(entry) is int and 0 < entry <= MAX_FILTERS
+        is_pool = isinstance(entry, str) and entry in POOLS
+        if not (is_pool or is_count):
             raise StructureError(
                 f"structure {list(structure)}: {entry!r} is neither a number of filters, at "
                 f"most {MAX_FILTERS}, nor one of {sorted(POOLS)}."

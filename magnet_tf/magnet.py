@@ -14,7 +14,7 @@ from keras import ops
 from magnet_tf import files, once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches, takes_arrays
 from magnet_tf.detectors import relative_excess
-from magnet_tf.errors import InputError, UserError
+from magnet_tf.errors import InputError, InputTypeError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
 
 
@@ -116,8 +116,10 @@ class MagNet(keras.Model):
                 lets everything pass.
 
         Raises:
-            ValueError: a detector is missing or unknown, or a threshold is no number.
+            ValueError: a detector is missing or unknown, or a threshold is no number that
+                float32 holds.
         """
+        _check_mapping("thresholds", thresholds)
         for name in self.detectors:
             if name not in thresholds:
                 raise InputError(
@@ -130,9 +132,11 @@ class MagNet(keras.Model):
                     f"there is a threshold for {name!r}, which is not among this MagNet's "
                     f"detectors {list(self.detectors)}."
                 )
-            if not isinstance(threshold, numbers.Real) or np.isnan(threshold):
+            # beyond float32's range it would become infinite, and let everything pass
+            if not (_is_number(threshold) and _in_float32(threshold)):
                 raise InputError(
-                    f"the threshold of {name!r} must be a number, got {threshold!r}."
+                    f"the threshold of {name!r} must be a number, got {threshold!r}; "
+                    "expected one within float32's range, or infinity."
                 )
         self._thresholds.assign([float(thresholds[name]) for name in self.detectors])
 
@@ -154,15 +158,16 @@ class MagNet(keras.Model):
                 unknown or missing, a rate is outside [0, 1), or the classifier does not
                 return finite logits.
         """
+        _check_mapping("drop_rates", drop_rates)
         if set(drop_rates) != set(self.detectors):
             raise InputError(
                 f"drop_rates must name this MagNet's detectors {sorted(self.detectors)}, "
-                f"got {sorted(drop_rates)}."
+                f"got {list(drop_rates)}."
             )
         for name, rate in drop_rates.items():
-            if not 0 <= rate < 1:
+            if not (_is_number(rate) and 0 <= rate < 1):
                 raise InputError(
-                    f"the drop rate of {name!r} must be in [0, 1), got {rate}."
+                    f"the drop rate of {name!r} must be in [0, 1), got {rate!r}."
                 )
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
         self.set_thresholds(
@@ -185,9 +190,18 @@ class MagNet(keras.Model):
         Raises:
             NotCalibratedError: there are no thresholds yet.
             TypeError, ValueError: the images are not floats in [0, 1] of the classifier's
-                shape, or the classifier does not return finite logits.
+                shape, the batch size is no whole number, or the classifier does not return
+                finite logits.
         """
         _ = self.thresholds  # raises before any work
+        if not (isinstance(batch_size, numbers.Integral) and _is_number(batch_size)):
+            raise InputTypeError(
+                f"batch_size must be a whole number of at least 1, got {batch_size!r}."
+            )
+        if batch_size < 1:
+            raise InputError(
+                f"batch_size must be a whole number of at least 1, got {batch_size}."
+            )
         return Verdict(**self._run(x, batch_size))
 
     def _run(self, x: np.ndarray, batch_size: int) -> dict:
@@ -332,6 +346,21 @@ class MagNet(keras.Model):
         classifier, reformer, *detectors = sharing.deserialize(config)
         named = dict(zip(config["detectors"], detectors))
         return cls(classifier, reformer, named, name=config["name"])
+
+
+def _check_mapping(what: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise InputTypeError(
+            f"{what} must be a dict {{detector: number}}, got {given!r}."
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _in_float32(value: float) -> bool:
+    return abs(value) == np.inf or abs(value) <= float(np.finfo(np.float32).max)
 
 
 def not_set(shape: tuple[int, ...], dtype: str) -> Any:

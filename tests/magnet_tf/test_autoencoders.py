@@ -103,7 +103,9 @@ def test_reconstruction_is_scipys(pool):
     np.testing.assert_allclose(result[0], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("entry", ["min", "3", 0, -3, 2.5, None, 100_000_000])
+@pytest.mark.parametrize(
+    "entry", ["min", "3", 0, -3, 2.5, None, True, [3], 100_000_000]
+)
 def test_a_structure_of_unknown_entries(entry):
     with pytest.raises(StructureError, match="neither a number of filters") as raised:
         denoising_autoencoder([3, entry], GREY)

@@ -173,11 +173,16 @@ def test_drop_rates_name_each_detector(names):
     assert str(names) in str(raised.value)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan")])
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), None, False])
 def test_drop_rates_lie_in_0_to_1(rate):
     magnet = marking({"I": Brightness(), "II": Brightness()})
     with pytest.raises(ValueError, match=rf"'II' must be in \[0, 1\), got {rate}"):
         magnet.calibrate(images(20), {"I": 0.1, "II": rate})
+
+
+def test_drop_rates_are_a_dict():
+    with pytest.raises(TypeError, match="drop_rates must be a dict .* got 0.1"):
+        marking({"I": Brightness()}).calibrate(images(20), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +193,9 @@ def test_drop_rates_lie_in_0_to_1(rate):
         ({"I": 0.1, "II": float("nan")}, "of 'II' must be a number, got nan"),
         ({"I": "low", "II": 0.2}, "of 'I' must be a number, got 'low'"),
         ({"I": None, "II": 0.2}, "of 'I' must be a number, got None"),
+        ({"I": True, "II": 0.2}, "of 'I' must be a number, got True"),
+        ({"I": 1e39, "II": 0.2}, r"of 'I' must be a number, got 1e\+39; .*float32"),
+        (0.2, r"thresholds must be a dict \{detector: number\}, got 0.2"),
     ],
 )
 def test_thresholds_are_a_number_for_each_detector(thresholds, message):
@@ -338,6 +346,7 @@ def test_a_failed_calibration_changes_nothing():
         (images(3)[:0], ValueError, "non-empty"),
         (images(3)[:, :3], ValueError, r"of shape \(4, 4, 1\), got \(3, 4, 1\)"),
         (np.repeat(images(3), 3, axis=3), ValueError, r"got \(4, 4, 3\)"),
+        ([images(1)[0], images(1)[0][:2]], TypeError, "images must be an array"),
     ],
 )
 def test_bad_images(magnet, x, error, message):
@@ -345,6 +354,12 @@ def test_bad_images(magnet, x, error, message):
         magnet.judge(x)
     with pytest.raises(error, match=message):
         magnet.calibrate(x, RATES)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "2", None, True])
+def test_a_batch_size_is_a_whole_number(magnet, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be .*, got '?{batch_size}"):
+        magnet.judge(images(3), batch_size)
 
 
 @pytest.mark.parametrize(
