@@ -33,6 +33,12 @@ class InputTypeError(InputError, TypeError):
     """The same, where the type is wrong."""
 
 
+def shown(value: object) -> str:
+    """A value as it stands in a sentence: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def check_settings(**settings: object) -> None:
     """That each setting is a number as its name asks for.
 
@@ -45,7 +51,7 @@ def check_settings(**settings: object) -> None:
         kind = numbers.Integral if name in WHOLE else numbers.Real
         noun = "a whole number" if name in WHOLE else "finite and"
         least = "at least" if name in MAY_BE_ZERO else "above"
-        expected = f"{name} must be {noun} {least} 0, got {value!r}."
+        expected = f"{name} must be {noun} {least} 0, got {shown(value)}."
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
             raise InputTypeError(expected)
         rounded = _float32(value)
@@ -61,14 +67,14 @@ def check_choice(name: str, value: object, choices: Sequence) -> None:
         InputTypeError: it is of another type than the choices.
         InputError: it is none of them.
     """
-    if any(value is choice or value == choice for choice in choices) and (
-        type(value) in {type(choice) for choice in choices} | {np.bool_}
+    if type(value) in {type(choice) for choice in choices} | {np.bool_} and (
+        any(value is choice or value == choice for choice in choices)
     ):
         return
     alike = any(isinstance(value, type(choice)) for choice in choices)
     *most, last = [repr(choice) for choice in choices]
     raise (InputError if alike else InputTypeError)(
-        f"{name} must be {', '.join(most)} or {last}, got {value!r}."
+        f"{name} must be {', '.join(most)} or {last}, got {shown(value)}."
     )
 
 
@@ -79,7 +85,7 @@ def check_search(search: str, **settings: Any) -> dict[str, Any]:
         InputTypeError: the search's name is no string.
         InputError: there is no such search, or a setting is another's.
     """
-    if search == "adaptive":
+    if isinstance(search, str) and search == "adaptive":
         raise InputError("search must be 'primal_dual', as 'adaptive' is named now.")
     check_choice("search", search, tuple(OF_SEARCH))
     given = {name: value for name, value in settings.items() if value is not None}
@@ -88,7 +94,7 @@ def check_search(search: str, **settings: Any) -> dict[str, Any]:
             (other,) = (other for other, own in OF_SEARCH.items() if name in own)
             raise InputError(
                 f"{name} must be left out with search={search!r}, because it is a setting "
-                f"of search={other!r}, got {value!r}."
+                f"of search={other!r}, got {shown(value)}."
             )
     return given
 
@@ -103,7 +109,7 @@ def check_confidences(confidence: Any) -> list[float]:
         confidences = np.ravel(confidence).tolist()
     except ValueError as error:
         raise InputTypeError(
-            f"confidence must be a number or a list of numbers, got {confidence!r}."
+            f"confidence must be a number or a list of numbers, got {shown(confidence)}."
         ) from error
     if not confidences:
         raise InputError("confidence must be a number or some numbers, got none.")
@@ -119,7 +125,7 @@ def check_bounds(bounds: Any) -> tuple[float, float]:
         InputTypeError: they are not two numbers.
         InputError: they are not finite or not low < high, in float32.
     """
-    expected = f"bounds must be two finite numbers (low, high) with low < high, got {bounds!r}."
+    expected = f"bounds must be two finite numbers (low, high) with low < high, got {shown(bounds)}."
     try:
         low, high = bounds
     except (TypeError, ValueError) as error:
@@ -227,7 +233,7 @@ def check_classifier(
         )
     _check_size(classifier, x)
     parts = [
-        _asked(classifier, x[start : start + batch_size])
+        _asked(classifier, x[start : start + batch_size], differentiate=start == 0)
         for start in range(0, len(x), batch_size)
     ]
     if any(part.ndim != 2 or part.shape[1] < 2 for part in parts) or sum(
@@ -268,11 +274,26 @@ def _check_size(classifier: Callable, x: np.ndarray) -> None:
         )
 
 
-def _asked(classifier: Callable, x: np.ndarray) -> np.ndarray:
+def _asked(classifier: Callable, x: np.ndarray, differentiate: bool) -> np.ndarray:
+    """What a classifier says; where asked for, TensorFlow must be able to differentiate it."""
+    images = tf.constant(x)
     try:
-        return np.asarray(in_inference_mode(classifier)(x))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = in_inference_mode(classifier)(images)
+        found = np.asarray(logits)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         raise InputError(
             f"the classifier fails on images of shape {x.shape}: expected one that takes "
-            f"them ({type(error).__name__}: {str(error).strip().splitlines()[0]})."
+            f"them ({type(error).__name__}: {' '.join(str(error).split())})."
         ) from error
+    if (
+        differentiate
+        and found.dtype.kind == "f"
+        and not (tf.is_tensor(logits) and tape.gradient(logits, images) is not None)
+    ):
+        raise InputError(
+            "the classifier cannot be differentiated: expected TensorFlow's operations from "
+            "images to logits; pass a Keras model itself, not its predict."
+        )
+    return found

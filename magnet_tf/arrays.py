@@ -104,6 +104,10 @@ def takes_arrays(method: Callable) -> Callable:
     def wrapper(self: Any, x: Any) -> Any:
         if keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return method(self, x)
-        return in_batches(functools.partial(method, self), check_images(x))
+        model = getattr(self, "autoencoder", None)
+        shape = getattr(model, "input_shape", None)  # of a model that says
+        its_shape = shape[1:] if isinstance(shape, tuple) else None
+        x = check_images(x, its_shape)
+        return in_batches(functools.partial(method, self), x)
 
     return wrapper

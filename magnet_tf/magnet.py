@@ -135,8 +135,9 @@ class MagNet(keras.Model):
             # beyond float32's range it would become infinite, and let everything pass
             if not (_is_number(threshold) and _in_float32(threshold)):
                 raise InputError(
-                    f"the threshold of {name!r} must be a number, got {threshold!r}; "
-                    "expected one within float32's range, or infinity."
+                    f"the threshold of {name!r} must be a number, got "
+                    f"{' '.join(repr(threshold).split())}; expected one within float32's "
+                    "range, or infinity."
                 )
         self._thresholds.assign([float(thresholds[name]) for name in self.detectors])
 
@@ -167,7 +168,8 @@ class MagNet(keras.Model):
         for name, rate in drop_rates.items():
             if not (_is_number(rate) and 0 <= rate < 1):
                 raise InputError(
-                    f"the drop rate of {name!r} must be in [0, 1), got {rate!r}."
+                    f"the drop rate of {name!r} must be in [0, 1), got "
+                    f"{' '.join(repr(rate).split())}."
                 )
         marks = self._run(x_validation, BATCH_SIZE)["marks"]
         self.set_thresholds(
@@ -196,7 +198,8 @@ class MagNet(keras.Model):
         _ = self.thresholds  # raises before any work
         if not (isinstance(batch_size, numbers.Integral) and _is_number(batch_size)):
             raise InputTypeError(
-                f"batch_size must be a whole number of at least 1, got {batch_size!r}."
+                "batch_size must be a whole number of at least 1, got "
+                f"{' '.join(repr(batch_size).split())}."
             )
         if batch_size < 1:
             raise InputError(
@@ -351,7 +354,7 @@ class MagNet(keras.Model):
 def _check_mapping(what: str, given: object) -> None:
     if not isinstance(given, Mapping):
         raise InputTypeError(
-            f"{what} must be a dict {{detector: number}}, got {given!r}."
+            f"{what} must be a dict {{detector: number}}, got {type(given).__name__}."
         )
 
 

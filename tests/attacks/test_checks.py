@@ -61,6 +61,14 @@ BAD_CLASSIFIERS = {
         lambda x: MODEL(x[:, :2]),
         r"fails on images of shape \(20, 6, 6, 1\)",
     ),
+    "NumPy's": (
+        lambda x: MODEL.logits(np.asarray(x)).astype(np.float32),
+        "cannot be differentiated.*not its predict",
+    ),
+    "constant": (
+        lambda x: tf.one_hot(tf.zeros(len(x), "int32"), CLASSES) - 1,
+        "cannot be differentiated",
+    ),
     "no classes": (lambda x: MODEL(x)[:, 0], r"\[N, K\]"),
 }
 BAD_SETTINGS = {
@@ -79,10 +87,10 @@ BAD_TYPES = {
     "initial_const": ["1", False],
     "batch_size": [2.5, True],
     "bounds": ["ab", 1.0, None, (0.0, 0.5, 1.0), ("0", "1"), (False, True)],
-    "targeted": ["no", 1, None],
+    "targeted": ["no", 1, None, np.zeros((2, 2))],
     "progress": ["no", 0],
     "jit_compile": ["yes", 1],
-    "search": [None, 3, ["exact"]],
+    "search": [None, 3, ["exact"], np.zeros((2, 2))],
 }
 BAD_VALUES = {
     "bounds": [(1.0, 0.0), (0.5, 0.5), (0, np.inf), (np.nan, 1), (0, 1e39)],
@@ -135,6 +143,7 @@ def test_types(attack, name):
         with pytest.raises(InputTypeError, match=f"^{name} must be .*, got ") as caught:
             attack(MODEL, X, LABELS, **{name: value})
         assert isinstance(caught.value, (TypeError, ValueError))
+        assert "\n" not in str(caught.value)
 
 
 @both_attacks
