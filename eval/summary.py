@@ -82,7 +82,12 @@ def best_of_each(rows: Sequence[dict], variant: str) -> dict[str, dict]:
 
 
 def tables(rows: Sequence[dict]) -> dict[str, str]:
-    """For each variant the attack success rates, kappa across."""
+    """For each variant the attack success rates, kappa across, in Markdown."""
+    return {variant: table(lines) for variant, lines in grids(rows).items()}
+
+
+def grids(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
+    """For each variant the lines of its table, the first of which is its head."""
     found = {}
     for variant in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == variant]
@@ -96,7 +101,7 @@ def tables(rows: Sequence[dict]) -> dict[str, str]:
             for name, of in by_title.items()
         ]
         head = ["ASR [95 %]", *(f"κ = {kappa:g}" for kappa in kappas)]
-        found[variant] = table([head, *lines])
+        found[variant] = [head, *lines]
     return found
 
 

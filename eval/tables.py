@@ -19,14 +19,21 @@ def table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def of_rows(rows: Sequence[dict], columns: Mapping[str, Callable[[dict], str]]) -> str:
-    """Rows as a table.
+    """Rows as a table in Markdown; its arguments are those of `lines`."""
+    return table(lines(rows, columns))
+
+
+def lines(
+    rows: Sequence[dict], columns: Mapping[str, Callable[[dict], str]]
+) -> list[list[str]]:
+    """Rows as lines of cells, the first of which is the head.
 
     Args:
         rows: such as those of `results.json`.
         columns: {head: from a row to its cell}.
     """
     cells = [[cell(row) for cell in columns.values()] for row in rows]
-    return table([list(columns), *cells])
+    return [list(columns), *cells]
 
 
 def percent(value: float | None, count: int) -> str:
