@@ -14,7 +14,7 @@ from eval.results import Results, VariantResults
 from eval.store import Store
 from eval.subject import Defence, Subject
 from magnet_tf import datasets
-from magnet_tf.arrays import predicted
+from magnet_tf.arrays import in_batches, predicted
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
 
@@ -240,6 +240,30 @@ class Evaluation:
         marks, thresholds = saved.pop("marks"), saved.pop("thresholds").tolist()
         outcome = Outcome(**saved, marks=dict(zip(defence.detectors, marks)))
         return outcome, dict(zip(defence.detectors, thresholds))
+
+    def healed(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What each defence's reformer makes of images, to be looked at.
+
+        Args:
+            images: float32 [N, H, W, C] in [0, 1].
+
+        Returns:
+            By name, float32 [N, H, W, C] in steps of 1/255, from the store or made now.
+        """
+        found = {}
+        for name, defence in self.subject.defences.items():
+            settings = {
+                "defence": defence.settings,
+                "images": _digest(images, np.empty(0)),
+                **self._code,
+            }
+            saved = self.store.load(f"healed/{name}", settings)
+            if saved is None:
+                healed = in_batches(defence.magnet().reformer.heal, images)
+                saved = {"images": np.rint(255 * healed.clip(0, 1)).astype(np.uint8)}
+                self.store.save(f"healed/{name}", settings, saved)
+            found[name] = saved["images"] / np.float32(255)
+        return found
 
 
 def _digest(images: np.ndarray, labels: np.ndarray) -> str:

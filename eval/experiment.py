@@ -42,7 +42,8 @@ def run(args: Any) -> None:
     chosen = subject_of(args, preset, dataset, directory)
     with Store(directory, settings(args, plan, preset, dataset)) as store:
         of = chosen() if callable(chosen) else chosen
-        results = Evaluation(of, plan, store).run()
+        evaluation = Evaluation(of, plan, store)
+        results = evaluation.run()
         if not args.defence:  # which its user has
             publication.keep_defences(directory, of.defences, store)
         print(f"{directory}: {store.reused} files reused, {store.made} made\n")
@@ -51,7 +52,7 @@ def run(args: Any) -> None:
             "attacks": ", ".join(f"{key} {of}" for key, of in plan.search.items()),
             **of.made_by,
         }
-        publication.write(directory, results, made_by)
+        publication.write(directory, results, made_by, evaluation.healed)
 
 
 def check_flags(args: Any) -> None:

@@ -8,20 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import detection, figures, report, summary
+from eval import detection, figures, html_report, report, summary
+from eval.html_report.gallery import Heal
 from eval.results import Results
 from eval.store import Store
 from eval.subject import Defence
 from magnet_tf import files
 
 
-def write(directory: Path, results: Results, made_by: Mapping[str, str]) -> None:
-    """Writes rows, report and figures, each file whole, and says what came out.
+def write(
+    directory: Path,
+    results: Results,
+    made_by: Mapping[str, str],
+    heal: Heal | None = None,
+) -> None:
+    """Writes rows, reports and figures, each file whole, and says what came out.
 
     Args:
         directory: exists.
         results: of an evaluation.
         made_by: what the results come from, {part: description}.
+        heal: from images [N, H, W, C] to what each variant's reformer makes of them, by
+            name; None where no healed images are to be shown.
     """
     rows, detected = results.rows(), detection.rows(results)
     write_rows(directory, "results", rows)
@@ -33,11 +41,14 @@ def write(directory: Path, results: Results, made_by: Mapping[str, str]) -> None
     files.write_text(
         directory / "report.md", report.markdown(results, detected, made_by)
     )
+    files.write_text(
+        directory / "report.html", html_report.page(results, detected, made_by, heal)
+    )
     figures.write(directory, results)
     print("\n\n".join(summary.sentences(rows) + report.warnings(results)))
     for variant, table in summary.tables(rows).items():
         print(f"\n{variant}\n{table}")
-    print(f"\n{directory}/report.md has everything.")
+    print(f"\n{directory}/report.html, and report.md, have everything.")
 
 
 def write_rows(directory: Path, name: str, rows: Sequence[dict]) -> None:

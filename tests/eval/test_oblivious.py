@@ -319,7 +319,8 @@ def test_an_interrupted_evaluation_goes_on(finished, tmp_path, monkeypatch, caps
     capsys.readouterr()
     run(tmp_path / "run", models_dir=str(finished / "models"))
     assert counts(capsys.readouterr().out) == (12, FILES - 12)
-    assert len(set(made)) == len(made) == FILES
+    # counted above: all but what each variant's reformer made of the report's examples
+    assert len(set(made)) == len(made) == FILES + 2
     assert results(tmp_path / "run") == results(finished)
 
 
