@@ -32,13 +32,13 @@ class AttackResult(NamedTuple):
 
     def __repr__(self) -> str:
         count, *size = self.adversarial.shape
-        text = f"{int(self.success.sum())} of {count} images {size} fooled"
+        text = f"success on {int(self.success.sum())} of {count} images {size}"
         if self.success.any():
             means = (
                 f"{name} {distance[self.success].mean():.4g}"
                 for name, distance in zip(self._fields[3:], self[3:])
             )
-            text += f", on average {', '.join(means)}"
+            text += f", mean {', '.join(means)}"
         return f"<AttackResult: {text}>"
 
     def first(self, count: int) -> "AttackResult":

@@ -141,13 +141,13 @@ def groups(
     return found
 
 
-def title(attack: str, rule: str, beta: float | None) -> str:
+def title(attack: str, rule: str | None, beta: float | None) -> str:
     """An attack with its rule and beta, as it stands in tables and legends.
 
-    One that is not in `ATTACKS`, such as a file of examples is named after, keeps its name.
+    One that is not in `ATTACKS`, or of no known rule, keeps its name: a file's, for example.
     """
     known = ATTACKS.get(attack)
-    named = f"{known.title} {rule}" if known else attack
+    named = f"{known.title} {rule}" if known and rule else attack
     return named if beta is None else f"{named}, β={beta:g}"
 
 

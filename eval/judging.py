@@ -16,10 +16,10 @@ from eval import attack_files, figures
 from eval.arguments import FlagError, check_names, imported
 from eval.attack_files import AttackFile, AttackFileError
 from eval.metrics import mean_over, wilson_interval
-from eval.mnist_order import in_order, in_published_order
 from eval.publication import write_rows
+from eval.published_mnist import MNIST, load_mnist
 from eval.store import Store
-from magnet_tf import MagNet, datasets, legacy, saved, variants
+from magnet_tf import MagNet, legacy, saved, variants
 from magnet_tf.arrays import predicted
 from magnet_tf.errors import UserError
 from magnet_tf.magnet import check_logits
@@ -59,21 +59,6 @@ class Examples(NamedTuple):
     file: AttackFile
     labels: np.ndarray
     clean: np.ndarray | None
-
-
-class MNIST(NamedTuple):
-    """MNIST as the original has it.
-
-    Attributes:
-        validation: what thresholds are set on.
-        test: in the order of the published files, or in that of the examples.
-        attacked: indices of the attacked test images, int [N]; None where all examples have
-            labels.
-    """
-
-    validation: datasets.Split
-    test: datasets.Split
-    attacked: np.ndarray | None
 
 
 def judge(args: Any) -> list[dict]:
@@ -203,12 +188,12 @@ def check_shapes(
             f"the defence takes images of shape {shape}, but the original's files are for "
             f"MNIST's {SHAPE}; leave --data_dir out."
         )
+    wanted = SHAPE if directory else shape
     for file in attacked:
-        its_shape = file.images.shape[1:]
-        if not fits(its_shape, SHAPE if directory else shape):
+        if not fits(file.images.shape[1:], wanted):
             raise AttackFileError(
-                f"{file.path} must hold images of shape {shape}, as the defence takes them, "
-                f"got {its_shape}."
+                f"{file.path} must hold images of shape {wanted}, as the defence takes "
+                f"them, got {file.images.shape[1:]}."
             )
 
 
@@ -233,45 +218,6 @@ def check_classes(magnet: MagNet, examples: Sequence[Examples]) -> None:
                 f"the labels of {file.path} must lie in 0..{logits.shape[1] - 1}, the "
                 f"classifier's classes, got {labels.max()}."
             )
-
-
-# MNIST, as the original reads it
-
-
-def load_mnist(directory: Path, attacked: Sequence[AttackFile]) -> MNIST:
-    """MNIST in the order in which the original's index counts.
-
-    Args:
-        directory: with the original's files.
-        attacked: by rising confidence; those without labels go by the index.
-
-    Raises:
-        DatasetError: MNIST is not to be had.
-        AttackFileError, LegacyError: the index is missing, or is not one of these examples.
-    """
-    by_index = [file for file in attacked if file.labels is None]
-    dataset = datasets.load("mnist")
-    if not by_index:
-        return MNIST(*in_published_order(dataset), None)
-    path = directory / "attack_data/example_idx.pkl"
-    index, count = legacy.load_attack_data(path), len(dataset.test.labels)
-    if (
-        index.ndim != 1
-        or not np.issubdtype(index.dtype, np.integer)
-        or not ((index >= 0) & (index < count)).all()
-    ):
-        raise AttackFileError(
-            f"{path} must hold indices of MNIST's {count} test images, integers [N], got "
-            f"{index.dtype} of shape {index.shape}"
-            + (f" from {index.min()} to {index.max()}." if index.size else ".")
-        )
-    for file in by_index:
-        if len(file.images) != len(index):
-            raise AttackFileError(
-                f"{file.path} must hold one example for each of the {len(index)} indices in "
-                f"{path.name}, got {len(file.images)}; of others --labels names the labels."
-            )
-    return MNIST(*in_order(dataset, by_index[0].images, index), index)
 
 
 def made_of(file: AttackFile, mnist: MNIST | None) -> Examples:
@@ -314,7 +260,7 @@ def section(magnet: MagNet, file: AttackFile, outcome: Outcome) -> str:
     lines.append(described(magnet, outcome, attacked=True))
     if failed := int(file.failed.sum()):
         lines.append(
-            f"{failed} of them are of a single grey, as the attacks' codes return what they "
+            f"{failed} of them are of a single value, as the attacks' codes return what they "
             "failed on; judged like the others, as the original does"
         )
     return "\n".join(lines)
@@ -389,9 +335,7 @@ def publish(rows: Sequence[dict], directory: Path) -> None:
 def figure(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """The demo's figure: accuracy over kappa, four curves."""
     drawn = figures.accuracy(rows)
-    drawn.set_figwidth(
-        max(6.0, drawn.get_figwidth())
-    )  # as the original's; the legend fits
+    drawn.set_figwidth(max(6.0, drawn.get_figwidth()))  # room for the legend
     if rows[0]["dataset"] is None:
         drawn.suptitle(f"MagNet {rows[0]['variant']}")
     return drawn

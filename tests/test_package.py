@@ -13,7 +13,7 @@ import magnet_tf
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(path.parent for path in ROOT.glob("*/__init__.py"))
-BESIDE = ["docs", "results", "tests"]
+BESIDE = ["docs", "examples", "results", "tests"]
 READ_BY_SETUPTOOLS = ["setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md"]
 
 

@@ -36,9 +36,10 @@ def test_arrays_and_back():
 def test_it_prints_as_a_summary():
     result = made(4)
     expected = result.l2[[0, 2]].mean()  # those that succeeded
-    assert repr(result).startswith("<AttackResult: 2 of 4 images [3, 3, 1] fooled, on ")
-    assert f"l2 {expected:.4g}, linf" in repr(result)
+    start = "<AttackResult: success on 2 of 4 images [3, 3, 1], mean l1 "
+    assert repr(result).startswith(start)
+    assert f", l2 {expected:.4g}, linf " in repr(result)
     failed = measured(
         result.adversarial, result.adversarial, np.zeros(4, bool), result.const
     )
-    assert repr(failed) == "<AttackResult: 0 of 4 images [3, 3, 1] fooled>"
+    assert repr(failed) == "<AttackResult: success on 0 of 4 images [3, 3, 1]>"

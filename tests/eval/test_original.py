@@ -14,8 +14,8 @@ import pytest
 
 import magnet_cli
 import magnet_tf
-from eval import judging, original
-from eval.mnist_order import in_order, in_published_order
+from eval import judging, original, published_mnist
+from eval.published_mnist import in_order, in_published_order
 from magnet_tf import datasets
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
@@ -98,7 +98,7 @@ def test_the_demo_prints_the_originals_lines(demo, golden):
 
 
 def test_rows_have_the_attacks_own_distances(demo, golden_dir):
-    """As C&W's code gave them; the images that it failed on are of a single grey."""
+    """As C&W's code gave them; the images that it failed on are grey."""
     _, rows, _ = demo
     golden = json.loads((golden_dir / "attacks.json").read_text())["carlini_wagner_l2"]
     for row, expected in zip(rows, golden, strict=True):
@@ -181,11 +181,13 @@ def test_without_a_confidence_there_is_no_figure(own, tmp_path):
 
 
 def test_files_are_sorted_by_confidence(own, tmp_path):
-    names = ["b_2", "a_10", "a_9.5"]
+    names = ["ead_2", "a_10", "a_9.5"]
     examples = [saved(tmp_path / f"{name}.npz")["examples"][0] for name in names]
     rows = judge(defence=own, examples=examples, output_dir=tmp_path / "out")
     read = [(row["attack"], row["confidence"]) for row in rows]
-    assert read == [("a", 9.5), ("a", 10), ("b", 2)]
+    assert read == [("a", 9.5), ("a", 10), ("ead", 2)]
+    figure = judging.figure(rows)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "ead"]
 
 
 def test_drop_rates_and_labels_of_ones_own(
@@ -201,7 +203,7 @@ def test_drop_rates_and_labels_of_ones_own(
             for split in (validation, test)
         ]
 
-    monkeypatch.setattr(judging, "in_published_order", first)
+    monkeypatch.setattr(published_mnist, "in_published_order", first)
     files = saved(
         tmp_path / "clean.npz", mnist.test.images[:30], mnist.test.labels[:30]
     )

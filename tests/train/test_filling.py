@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from magnet_tf import cards
+from magnet_tf import cards, datasets
 from magnet_tf import zoo as filled
+from magnet_tf.outcomes import Outcome
 from train.errors import TrainingError
 from train.filling import copy, fill
 
@@ -24,10 +25,19 @@ def models(tmp_path):
 
 def test_the_variants_whose_models_are_there(models, tmp_path, monkeypatch):
     assert fill("digits", models, tmp_path / "zoo" / "digits") == ["D", "D+JSD"]
-    thresholds = filled.load("digits", "D").thresholds
+    test = datasets.load("digits").test
+    for variant in ("D", "D+JSD"):
+        card = cards.read(tmp_path / f"zoo/digits/{variant}.json")
+        magnet = filled.load("digits", variant)
+        assert card["thresholds"] == pytest.approx(magnet.thresholds)
+        accuracies = Outcome.of(magnet, *test).accuracies(attacked=False)
+        assert card["test_accuracy_none"] == pytest.approx(accuracies.none)
+        assert card["test_accuracy_both"] == pytest.approx(accuracies.both)
     monkeypatch.setattr(filled, "ROOT", tmp_path / "zoo")
     assert filled.entries() == [("digits", "D"), ("digits", "D+JSD")]
-    assert filled.load("digits", "D").thresholds == pytest.approx(thresholds)
+    assert filled.load("digits", "D").thresholds == pytest.approx(
+        cards.read(tmp_path / "zoo/digits/D.json")["thresholds"]
+    )
 
 
 def test_what_is_there_already_stays_and_what_is_new_replaces_it(models, tmp_path):
