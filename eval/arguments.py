@@ -1,6 +1,7 @@
 """What the values of a command's flags must be, each with one clear error."""
 
 import importlib
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -32,9 +33,14 @@ def check_backend() -> None:
 def imported(name: str) -> str:
     """Imports a module of the user's; the digest of its file.
 
+    The working folder is looked into last: the command `magnet` does not do so by itself, and
+    a `train.py` there stays hidden behind the package of that name.
+
     Raises:
         FlagError: there is none, or importing it fails.
     """
+    if (here := str(Path.cwd())) not in sys.path and "" not in sys.path:
+        sys.path.append(here)
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

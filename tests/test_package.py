@@ -86,3 +86,22 @@ def test_there_is_one_version(built):
     assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == version
     assert re.search(r"^## (.*)$", changes, re.MULTILINE)[1] == version
     assert f"magnet_tf-{version}.dist-info/METADATA" in built[1]
+
+
+def test_magnet_in_a_folder_with_names_of_ours(tmp_path):
+    """As from a script: without -P, `python -m` looks into the working folder first."""
+    (tmp_path / "eval").mkdir()
+    for name in ("train.py", "attacks.py", "eval/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('a file of the user ran')")
+    (tmp_path / "mine.py").write_text("print('my module is imported')")
+    arguments = ["oblivious", "--modules=mine", "--dataset=missing.npz"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "magnet_cli", *arguments],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "my module is imported" in done.stdout
+    assert done.stderr.startswith("eval.oblivious: ") and done.returncode == 1
+    assert "missing.npz" in done.stderr and len(done.stderr.splitlines()) == 1
