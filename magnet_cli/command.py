@@ -83,7 +83,10 @@ def main(command: Command, arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):  # what a terminal cannot show becomes "?"
             stream.reconfigure(errors="replace")
     if HELP & set(arguments):
-        print(usage(command.name, command.summary, command.define))
+        try:
+            print(usage(command.name, command.summary, command.define), flush=True)
+        except BrokenPipeError:  # its reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     args = parsed(command, arguments)
     global _line

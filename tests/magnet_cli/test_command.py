@@ -1,5 +1,6 @@
 """The wrapper of all commands."""
 
+import os
 import subprocess
 import sys
 
@@ -103,6 +104,17 @@ def test_help_lists_our_flags_alone(flag, capsys):
     assert "--kinds=LIST\n      kinds. [a,b]" in groups[2]
     assert "--size=small|large" in groups[3] and "--seed=N" in groups[3]
     assert "logtostderr" not in text and "only_check_args" not in text
+
+
+def test_help_ends_where_its_reader_does():
+    read, write = os.pipe()
+    os.close(read)
+    command_line = [sys.executable, "-m", "magnet_cli", "oblivious", "--help"]
+    done = subprocess.run(
+        command_line, check=False, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_magnet_runs_the_commands_by_name(monkeypatch, capsys):
