@@ -39,6 +39,7 @@ LINES = [
     {"color": "#8c6d46", "linestyle": "--", "marker": "<"},
     {"color": "#8a8a8a", "linestyle": "-.", "marker": ">"},
 ]
+LEGEND = 5.0  # inches that a legend of four columns needs
 DEFENCES = {
     "accuracy_none": "no defence",
     "accuracy_detector": "detectors",
@@ -273,9 +274,8 @@ def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> No
 
 
 def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
-    figure = matplotlib.figure.Figure(
-        figsize=(columns * width + 0.9, rows * height + 0.9)
-    )
+    across = max(columns * width + 0.9, LEGEND)
+    figure = matplotlib.figure.Figure(figsize=(across, rows * height + 0.9))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     return figure, axes.ravel()
 

@@ -335,7 +335,6 @@ def publish(rows: Sequence[dict], directory: Path) -> None:
 def figure(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """The demo's figure: accuracy over kappa, four curves."""
     drawn = figures.accuracy(rows)
-    drawn.set_figwidth(max(6.0, drawn.get_figwidth()))  # room for the legend
     if rows[0]["dataset"] is None:
         drawn.suptitle(f"MagNet {rows[0]['variant']}")
     return drawn
