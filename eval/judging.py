@@ -15,8 +15,9 @@ from attacks.result import measured
 from eval import attack_files, figures
 from eval.arguments import FlagError, check_names, imported
 from eval.attack_files import AttackFile, AttackFileError
-from eval.metrics import mean_over, wilson_interval
+from eval.metrics import mean_over
 from eval.publication import write_rows
+from eval.results import scores
 from eval.published_mnist import MNIST, load_mnist
 from eval.store import Store
 from magnet_tf import MagNet, legacy, saved, variants
@@ -288,9 +289,7 @@ def row(name: str, examples: Examples, outcome: Outcome, clean: Outcome | None) 
     """A row of results, with the keys of the oblivious evaluation's; None: not known."""
     file = examples.file
     attack, rule = MADE_BY.get(file.name, (file.name, None))
-    attacked = outcome.accuracies(attacked=True)
-    asr, count = 1 - attacked.both, len(outcome.passed)
-    low, high = wilson_interval(asr, count)
+    count = len(outcome.passed)
     success = ~outcome.right & ~file.failed
     means: dict[str, float | None] = dict.fromkeys(("l1", "l2", "linf"))
     if examples.clean is not None:
@@ -306,10 +305,7 @@ def row(name: str, examples: Examples, outcome: Outcome, clean: Outcome | None) 
         "confidence": file.confidence,
         "num_examples": count,
         "success_undefended": float(success.mean()),
-        **{f"accuracy_{key}": value for key, value in attacked._asdict().items()},
-        "asr": asr,
-        "asr_low": low,
-        "asr_high": high,
+        **scores(outcome),
         **{f"mean_{norm}": mean for norm, mean in means.items()},
         "clean_accuracy_none": undefended and undefended.none,
         "clean_accuracy_both": undefended and undefended.both,

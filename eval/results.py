@@ -73,9 +73,6 @@ class Results:
     def _row(self, name: str, case: Case) -> dict:
         variant, result = self.variants[name], self.crafted[case]
         clean = variant.clean.accuracies(attacked=False)
-        attacked = variant.attacked[case].accuracies(attacked=True)
-        asr = 1 - attacked.both
-        low, high = wilson_interval(asr, len(self.examples.labels))
         return {
             "dataset": self.dataset,
             "variant": name,
@@ -85,10 +82,7 @@ class Results:
             "confidence": case.run.confidence,
             "num_examples": len(self.examples.labels),
             "success_undefended": float(result.success.mean()),
-            **{f"accuracy_{key}": value for key, value in attacked._asdict().items()},
-            "asr": asr,
-            "asr_low": low,
-            "asr_high": high,
+            **scores(variant.attacked[case]),
             "mean_l1": mean_over(result.l1, result.success),
             "mean_l2": mean_over(result.l2, result.success),
             "mean_linf": mean_over(result.linf, result.success),
@@ -171,6 +165,19 @@ class Results:
                 if differing.any():
                     found[case] = int(np.sum(differing))
         return found
+
+
+def scores(outcome: Outcome) -> dict[str, float]:
+    """The four accuracies under attack, the attack success rate and its 95 % interval.
+
+    Args:
+        outcome: of adversarial examples.
+    """
+    attacked = outcome.accuracies(attacked=True)
+    asr = 1 - attacked.both
+    low, high = wilson_interval(asr, len(outcome.passed))
+    accuracies = {f"accuracy_{key}": v for key, v in attacked._asdict().items()}
+    return {**accuracies, "asr": asr, "asr_low": low, "asr_high": high}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
