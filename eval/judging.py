@@ -17,8 +17,8 @@ from eval.arguments import FlagError, check_names, imported
 from eval.attack_files import AttackFile, AttackFileError
 from eval.metrics import mean_over
 from eval.publication import write_rows
-from eval.results import scores
 from eval.published_mnist import MNIST, load_mnist
+from eval.results import scores
 from eval.store import Store
 from magnet_tf import MagNet, legacy, saved, variants
 from magnet_tf.arrays import predicted
