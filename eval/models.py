@@ -1,5 +1,6 @@
 """The models of an evaluation: found where they are finished, trained where they are missing."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ class Models:
         recipe = self._at_most(
             recipes.for_autoencoder(self.recipe, self.dataset, spec.structure)
         )
-        return self._found(path, recipe) or autoencoders.train_autoencoder(
+        own = dataclasses.asdict(spec)  # II's file is not I's, whatever its name
+        return self._found(path, recipe, **own) or autoencoders.train_autoencoder(
             self.dataset, spec, recipe, path, self.seed
         )
 
@@ -72,14 +74,17 @@ class Models:
             for name, of in self.autoencoders(specs).items()
         }
 
-    def _found(self, path: Path, recipe: recipes.Recipe) -> cards.Trained | None:
+    def _found(
+        self, path: Path, recipe: recipes.Recipe, **asked: object
+    ) -> cards.Trained | None:
         """The finished model at a path; says so where its training was a shorter one.
 
         Raises:
+            CardError: what is there is another model.
             ModelsError: it is to be trained into the zoo.
         """
         made_of = self.dataset.identity if self.dataset.path else self.dataset.zoo
-        found = cards.load_or_set_aside(path, dataset=made_of)
+        found = cards.load_or_set_aside(path, dataset=made_of, **asked)
         if found is None and zoo.ROOT in path.resolve().parents:
             raise ModelsError(
                 f"the zoo has no {path.stem} for {self.dataset.name!r}, and nothing is "

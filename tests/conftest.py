@@ -1,5 +1,6 @@
 """What several tests share: the golden files, and the models and images in them."""
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,3 +44,17 @@ def mnist() -> datasets.Dataset:
         return datasets.load("mnist")
     except datasets.DatasetError as error:
         pytest.skip(f"needs MNIST: {error}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 kB, where one can be made."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be made here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

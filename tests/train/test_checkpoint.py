@@ -1,7 +1,6 @@
 """A checkpoint holds all of a training, or says why it cannot be used."""
 
 import os
-import subprocess
 
 import keras
 import numpy as np
@@ -111,20 +110,6 @@ def test_another_trainings_is_set_aside(other, path, fresh, capsys):
     assert_same(state(fresh), before)
     assert "is of another training" in capsys.readouterr().err
     assert [f.name for f in path.parent.iterdir()] == [f"{path.name}.outdated"]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 16 kB, where one can be made."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no file system can be made here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_ends_in_a_sentence_and_leaves_what_was_there(small_disk, trained):
