@@ -470,7 +470,7 @@ structures = st.tuples(
 )
 
 KINDS = {
-    "attack": Kind(results, attacked, share=150, in_ci=4),
+    "attack": Kind(results, attacked, share=150, in_ci=3),
     "argument": Kind(arguments, argued, share=500, in_ci=25),
     "defence": Kind(calls, defended, share=500, in_ci=30),
     "structure": Kind(structures, structured, share=200, in_ci=8),

@@ -4,6 +4,7 @@ Whenever that was, what stands at a file's own name is whole, and the results of
 goes on are those of one that nobody disturbed.
 """
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -83,7 +84,8 @@ class Worker:
             seen = [stage for stage, _ in stages].count(line)
             if stop and not killed and (line, seen) == stop[:2]:
                 time.sleep(stop[2])
-                os.kill(child, signal.SIGKILL)  # its parent has not waited for it yet
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.kill(child, signal.SIGKILL)
                 killed = True
         stages.append(("end", time.monotonic() - begin))
         status, self.used = int(line.split()[1]), float(line.split()[2])
