@@ -1,6 +1,7 @@
 """One wrapper for all commands."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -124,6 +125,8 @@ def quieten() -> None:
     Keras imports TensorFlow, too, but only where it is installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TFDS warns of what it calls itself
+    logging.getLogger("absl").setLevel(logging.ERROR)
     with tempfile.TemporaryFile() as notes:
         sys.stderr.flush()
         terminal = os.dup(2)

@@ -143,7 +143,8 @@ def test_tensorflows_notes_do_not_reach_the_terminal():
     code = """
 import magnet_cli, sys
 def do(args):
-    import tensorflow
+    import absl.logging, tensorflow
+    absl.logging.warning("of a library")
     print(tensorflow.constant(1.0).numpy())
     print("ours", file=sys.stderr)
 magnet_cli.main(magnet_cli.Command("m", "s", lambda v: None, do), [])
