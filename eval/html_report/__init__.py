@@ -64,7 +64,7 @@ def _tables(
 ) -> dict[str, str]:
     rows, chance = results.rows(), results.chance()
     drawn = f"{len(results.examples.labels)} drawn with seed {results.seed}"
-    made = [["part", ""], *map(list, made_by.items()), ["images", drawn]]
+    made = [["part", "description"], *map(list, made_by.items()), ["images", drawn]]
     return {
         "variants": "\n".join(
             table(lines, f"MagNet {name}")
