@@ -1,8 +1,10 @@
-"""Optimisation-based attacks on image classifiers: C&W's L2 attack and EAD."""
+"""Optimisation-based attacks on image classifiers: C&W's L2 attack, EAD,
+and the least distance by a norm."""
 
 from attacks.carlini_wagner import carlini_wagner_l2
 from attacks.checks import InputError, InputTypeError
 from attacks.elastic_net import elastic_net
+from attacks.minimum_norm import minimum_norm
 from attacks.result import AttackResult
 
 __all__ = [
@@ -11,4 +13,5 @@ __all__ = [
     "InputTypeError",
     "carlini_wagner_l2",
     "elastic_net",
+    "minimum_norm",
 ]

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from attacks.checks import check_search
 from attacks.exact import ExactSearch, Minimize
+from attacks.minimum_norm import L2, MinimumNormSearch
 from attacks.objective import hinge, is_adversarial, keep
-from attacks.primal_dual import L2, PrimalDualSearch
 from attacks.result import AttackResult
 from attacks.search import attack
 from attacks.victim import Victim
@@ -61,8 +61,9 @@ def carlini_wagner_l2(
             at the cost of 16, because smaller ones get other bits from TensorFlow's kernels.
             In the scope of a `tf.distribute` strategy its devices share the images.
         search: "exact" is the published schedule, to which learning_rate, max_iterations,
-            binary_search_steps and initial_const belong. "primal_dual" moves c at
-            every iteration, takes a twentieth of the gradients, and has `gradients`.
+            binary_search_steps and initial_const belong. "primal_dual" is
+            `minimum_norm(norm="L2")`: nearer examples with a thirtieth of the gradients,
+            and has `gradients`.
         gradients: of the primal-dual search, at most as many for an image where there is one
             confidence; a sweep scales likewise. None: 300, as tuned.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
@@ -84,11 +85,11 @@ def carlini_wagner_l2(
         initial_const=initial_const,
         gradients=gradients,
     )
-    how: ExactSearch | PrimalDualSearch
+    how: ExactSearch | MinimumNormSearch
     if search == "exact":
         how = ExactSearch(inner_loop, **settings)
     else:
-        how = PrimalDualSearch((L2,), **settings)
+        how = MinimumNormSearch((L2,), **settings)
     victim = Victim(classifier, targeted, bounds, jit_compile)
     found = attack(how, victim, x, labels, confidence, batch_size, progress)
     results = [result["L2"] for result in found]

@@ -18,8 +18,9 @@ from attacks.victim import Victim
 UNBOUNDED = 1e10  # the originals' upper bound on c while no c has succeeded
 REPEAT_FROM = 10  # with so many steps, the last one runs at the upper bound
 
-# One step: (images, labels, const, confidence) -> {rule: (score [n], example [n, H, W, C])},
-# the best successful iterate of each image by each rule; the score is inf where none was.
+# One run: (images, labels, const, confidence) -> {rule: (score [n], example [n, H, W, C])}, the
+# best successful iterate of each image by each rule; the score is inf where none was. Where c
+# moves, the one of that iterate follows, [n].
 Minimize = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], dict]
 
 
@@ -115,7 +116,7 @@ def search_const(
     for step in range(steps):
         if steps >= REPEAT_FROM and step == steps - 1:
             const = upper
-        found = {rule: (*of, const) for rule, of in minimize(const).items()}
+        found = {rule: (*of[:2], const) for rule, of in minimize(const).items()}
         best = {rule: keep(best.get(rule, of), of) for rule, of in found.items()}
         success = np.any([np.isfinite(score) for score, _, _ in found.values()], axis=0)
         tried = const

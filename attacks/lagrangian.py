@@ -1,4 +1,4 @@
-"""Primal and dual steps on the Lagrangian of a distance under a margin; see `primal_dual`."""
+"""Primal and dual steps on the Lagrangian of a distance under a margin; see `minimum_norm`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -1,85 +1,82 @@
-"""The primal-dual search: c is a Lagrange multiplier that moves at every iteration.
+"""The primal-dual search of EAD: the published iteration, with c moved at each of its steps.
 
-Both attacks look for the least distance under a constraint,
+The published search bisects c and minimises anew for each. Its examples do not minimise the
+objective: the iteration shrinks by beta whatever its step, so at a step of 0.01 it goes toward
+the least ||d||_2^2 + 100 beta ||d||_1 + c * hinge, and the example that is kept is one that it
+passes on the way. What such examples are like, and whom else they fool, is a matter of the
+iteration. So it stays, in `elastic_net.inner_loop`, which is that of both searches, and c takes
+another course: after each iteration log c falls where the example fools the classifier and
+rises where it does not, by the sign alone, so that it does not depend on the logits' scale, and
+by less and less. Step and shrinkage are longer than published at first and shorter in the end,
+both by the same factor, so that what the iteration goes toward stays the same.
 
-    minimise w2 ||d||_2^2 + w1 ||d||_1   subject to   margin(x + d) + confidence <= 0,
+Three runs begin with the c of a linear classifier and with larger ones, whose iterates cross
+the boundary sooner and come back from farther beyond as c falls; they end in different places,
+and the best example of each image is kept. An image's result at one confidence depends on no
+other confidence.
 
-whose Lagrangian weighs the constraint by a multiplier, c. The published search bisects c and
-minimises anew for each. Here both move together:
-
-- primal step: of proximal gradient descent on the Lagrangian, with momentum on the
-  constraint's gradient: a gradient step on what is smooth, soft thresholding by the L1
-  weight, projection onto the box;
-- dual step: log c rises by a step where the constraint is violated and falls by it where it
-  is met, the sign alone of dual ascent, so that a step does not depend on the logits' scale.
-
-Both steps shrink geometrically, the iterates settle at the boundary, and the best of those
-that fool the classifier is kept. Of this kind are PDPGD (Matyasko & Chau 2021, arXiv
-2106.01538: primal-dual proximal gradient descent with its multiplier ascended in the log
-domain by the loss) and FMN (Pintor et al. 2021, arXiv 2102.12827: a norm that shrinks or
-grows by a factor by the sign of the constraint). New here are: the multiplier of the linearised
-problem as the initial one, warm starts from one distance to the next, passes that exclude the
-classes already reached, and sweeps over confidences (`attacks.sweep`). By default
-450 gradients an image (EAD; 300 for C&W) do what 9 steps of 1,000 iterations do. How far
-the result depends on each number that was set by trial is in docs/primal_dual.md.
+By default 300 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+each number that was set by trial is in docs/primal_dual.md. The search for the least distance
+itself is `attacks.minimum_norm`.
 """
 
-import dataclasses
+import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from attacks import sweep
 from attacks.checks import InputError, check_settings
-from attacks.lagrangian import LONGEST, Problem, Rule, at_rest
-from attacks.objective import per_image
-from attacks.result import AttackResult
+from attacks.exact import Minimize
+from attacks.objective import keep, margin
+from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
-PASSES = 3  # over the rules; untargeted, each aims at another class
-
-# Steps are for images in [0, 1], to which every box is brought.
-L2 = Rule("L2", 1.0, 0.0, 100, primal_step=(0.3, 0.01), dual_step=(0.3, 0.02))
-L1 = Rule("L1", 0.0, 1.0, 100, primal_step=(0.3, 0.003), dual_step=(0.15, 0.02))
+LEARNING_RATE = 0.01  # as published
+STARTS = (1.0, 4.0, 16.0)  # the first c of each run, in those of the linearised problem
 
 
-def elastic_net(beta: float) -> Rule:
-    """The rule ||d||_2^2 + beta * ||d||_1."""
-    return dataclasses.replace(L2, name="EN", weight_l1=beta, iterations=50)
+class Schedule(NamedTuple):
+    """How an iteration goes on; each from the first to the last, geometric in between.
+
+    Attributes:
+        stride: what the published step and shrinkage are multiplied by.
+        dual_step: by how much log c moves.
+    """
+
+    stride: tuple[float, float] = (2.5, 0.5)
+    dual_step: tuple[float, float] = (0.2, 0.05)
 
 
 class PrimalDualSearch:
-    """The best example of each image by each rule, over three passes; or a sweep.
+    """The best example of each image by each rule over three runs, for each confidence.
 
     Args:
-        rules: that the examples are scored by, the first being the smoothest.
-        gradients: that a call with one confidence takes for an image, at most; the phases'
-            iterations are scaled to it, also in a sweep. None: as they were tuned, 100 an
-            image and phase, 50 for EN.
+        inner_loop: EAD's; see `elastic_net.inner_loop`.
+        beta: weight of the L1 norm.
+        gradients: that an image takes at one confidence, at most.
 
     Raises:
-        InputError, InputTypeError: `gradients` is no whole number, or has less than one for
-            each phase.
+        InputError, InputTypeError: `gradients` is no whole number, or leaves a run without
+            an iteration.
     """
 
-    def __init__(self, rules: Sequence[Rule], gradients: int | None = None):
-        self.rules = tuple(rules)
-        self.pace = 1.0
-        if gradients is not None:
-            check_settings(gradients=gradients)
-            phases = PASSES * len(self.rules)
-            if gradients < phases:
-                raise InputError(
-                    f"gradients must be at least {phases}, one for each phase, "
-                    f"got {gradients}."
-                )
-            self.pace = gradients / (PASSES * sum(r.iterations for r in self.rules))
+    def __init__(
+        self, inner_loop: Callable[..., Minimize], *, beta: float, gradients: int = 300
+    ):
+        check_settings(gradients=gradients)
+        least = 1 + len(STARTS)  # the first is taken for the linearised problem
+        if gradients < least:
+            raise InputError(
+                f"gradients must be at least {least} for this attack, got {gradients}."
+            )
+        self._inner_loop, self._beta = inner_loop, beta
+        self._iterations = (gradients - 1) // len(STARTS)
 
     def steps(self, confidences: Sequence[float]) -> int:
         """How often `solve` calls `after_step`."""
-        several = len(set(confidences))
-        return several if len(confidences) > 1 else PASSES * len(self.rules)
+        return len(STARTS) * len(confidences)
 
     def solve(
         self,
@@ -90,40 +87,54 @@ class PrimalDualSearch:
         after_step: Callable[[], object],
     ) -> list[dict[str, AttackResult]]:
         """For each confidence the best examples of a chunk by each rule."""
-        problem = Problem(victim, self.rules, self.pace, images, labels, after_step)
-        if len(confidences) > 1:
-            return sweep.search(problem, confidences)
-        return [search(problem, confidences[0])]
+        minimize = victim.loop(
+            self._inner_loop,
+            learning_rate=LEARNING_RATE,
+            max_iterations=self._iterations,
+            beta=self._beta,
+            schedule=Schedule(),
+        )
+        linear = victim.loop(linear_const, weight_l1=self._beta / LEARNING_RATE)
+        fixed = tf.constant(images), tf.constant(labels)
+
+        def solve_one(confidence: float) -> dict[str, AttackResult]:
+            kappa = tf.fill([len(images)], float(confidence))
+            const = linear(*fixed, kappa)
+            runs = []
+            for start in STARTS:
+                runs.append(minimize(*fixed, start * const, kappa))
+                after_step()
+            results = {}
+            for rule in runs[0]:
+                best = functools.reduce(keep, [run[rule] for run in runs])
+                score, example, its_const = map(np.asarray, best)
+                results[rule] = measured(
+                    images, example, np.isfinite(score), its_const.astype(np.float64)
+                )
+            return results
+
+        return [solve_one(confidence) for confidence in confidences]
 
 
-def search(problem: Problem, confidence: float) -> dict[str, AttackResult]:
-    """The best example of each image by each rule, over all passes.
-
-    A pass is a phase for each rule, one going on from the other. Untargeted, the next pass
-    starts from the image again and aims at another class than those that passes ended at,
-    because the nearest boundary is not always the one that is met first. Targeted, it is a
-    warm start from the last one's end, with each rule's own multiplier and shorter steps;
-    where nothing was found, it starts again.
+def linear_const(
+    classifier: Callable,
+    targeted: bool,
+    bounds: tuple[float, float],
+    weight_l1: float,
+) -> Callable:
+    """The c with which ||d||_2^2 + weight_l1 ||d||_1 + c * hinge has its least value beyond the
+    boundary of the classifier's linearisation, or somewhat less: the sum of what either
+    distance would need by itself.
     """
-    best, excluded = problem.nothing(), problem.any_class()
-    x, longest = problem.x0, problem.longest
-    multipliers = [at_rest(x).multiplier] * len(problem.rules)
-    for _ in range(PASSES):
-        for index, rule in enumerate(problem.rules):
-            start = at_rest(x)._replace(multiplier=multipliers[index])
-            goal = problem.goal(confidence, excluded, longest)
-            state, best, rival = problem.run(rule, goal, start, best)
-            x = state.x
-            if problem.targeted:
-                multipliers[index] = state.multiplier
-            problem.after_phase()
-        found = tf.reduce_any([tf.math.is_finite(b[0]) for b in best.values()], 0)
-        careful = tf.minimum(longest / 2, LONGEST)
-        if problem.targeted:
-            longest = careful
-            x = tf.where(per_image(found), x, problem.x0)
-            multipliers = [tf.where(found, c, 0.0) for c in multipliers]
-        else:
-            longest = tf.where(found, longest, careful)
-            x, excluded = problem.x0, problem.exclude(excluded, rival)
-    return problem.results(best)
+
+    def const(x0, labels, confidence):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x0)
+            gap, _ = margin(classifier(x0), labels, targeted)
+        gradient = tape.gradient(gap, x0)
+        square = tf.reduce_sum(gradient**2, axis=[1, 2, 3])
+        steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3])
+        gap = tf.maximum(gap + confidence, 1e-3)
+        return 2 * gap / (square + 1e-12) + weight_l1 / (steepest + 1e-12)
+
+    return const

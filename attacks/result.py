@@ -17,7 +17,7 @@ class AttackResult(NamedTuple):
             attack failed.
         success: bool [N].
         const: float64 [N], the c at which the example was found; where the attack failed,
-            the last c that was tried under the exact search, 1 under the primal-dual one.
+            the last c that was tried under the exact search, else without a meaning.
         l1: float64 [N], norm of `adversarial` - image, as are the next two.
         l2: float64 [N].
         linf: float64 [N].

@@ -1,7 +1,7 @@
 """What every search shares: images in chunks of one size, checked, solved and verified.
 
-A search is how c, the weight of the hinge, is found: `attacks.exact` as published,
-`attacks.primal_dual` at every iteration.
+A search is how c, the weight of the hinge, is found: `attacks.exact` as published; at every
+iteration `attacks.primal_dual` for EAD, `attacks.minimum_norm` for the least distance.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
-"""The primal-dual search over several confidences at once: each begins where its neighbour ended.
+"""The minimum-norm search over several confidences at once: each begins where its neighbour ended.
 
-A low confidence finds, for each image, the classes that `primal_dual.search` would aim at.
+A low confidence finds, for each image, the classes that `minimum_norm.search` would aim at.
 Each class is then a lane, whose minimisation by the smooth rule is carried upward and
 downward from there by warm starts. The L1 rule starts anew from it, because a sparse example
 is a poor start for another one: one rung of successive halving (Jamieson & Talwalkar 2016,
