@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from attacks.search import SMALLEST_CHUNK
 from eval import tables
 from eval.figures import LINES, STYLE
-from eval.measurements import CHUNK, RULES
+from eval.measurements import CHUNK, NORMS, RULES
 
 TITLES = {"cw": "C&W", "ead": "EAD"}
 
@@ -69,12 +69,12 @@ def _whole_attacks(results: dict) -> str:
 
 def _sweeps(results: dict) -> str:
     lines = []
-    for attack in TITLES:
-        for row in results.get(f"sweep {attack}", {}).get("rows", ()):
-            ratios = [r for values in row["distance_ratio"].values() for r in values]
-            title = f"{attack}, {len(row['confidences'])} confidences"
-            lines.append([title, f"{row['time_ratio']:.2f}", f"{max(ratios):.3f}"])
-    head = ["sweep", "time, of separate calls", "largest distance ratio"]
+    for norm in NORMS:
+        for row in results.get(f"sweep {norm}", {}).get("rows", ()):
+            title = f"{norm}, {len(row['confidences'])} confidences"
+            largest = max(row["distance_ratio"])
+            lines.append([title, f"{row['time_ratio']:.2f}", f"{largest:.3f}"])
+    head = ["minimum_norm, sweep", "time, of separate calls", "largest distance ratio"]
     return tables.table([head, *lines]) if lines else ""
 
 
@@ -98,14 +98,15 @@ def figure(results: dict) -> Figure:
                 **{**line, "linestyle": ":", "marker": ""},
                 label=f"{title}, floor",
             )
-            rows = results.get(f"sweep {attack}", {}).get("rows", ())
+        for norm, line in zip(NORMS, LINES):
+            rows = results.get(f"sweep {norm}", {}).get("rows", ())
             count = [len(row["confidences"]) for row in rows]
-            right.plot(count, [row["seconds"] for row in rows], **line, label=title)
+            right.plot(count, [row["seconds"] for row in rows], **line, label=norm)
             right.plot(
                 count,
                 [row["seconds_apart"] for row in rows],
                 **{**line, "linestyle": ":", "marker": ""},
-                label=f"{title}, one by one",
+                label=f"{norm}, one by one",
             )
         left.set(
             xscale="log",
@@ -113,7 +114,7 @@ def figure(results: dict) -> Figure:
             xlabel=f"images in a chunk, filled up to {SMALLEST_CHUNK}",
             ylabel="ms an image and iteration",
         )
-        right.set(xlabel="confidences in a call", ylabel="seconds, primal-dual search")
+        right.set(xlabel="confidences in a call", ylabel="seconds, minimum_norm")
         right.set_ylim(0, 1.6 * right.get_ylim()[1])  # the legend's room
         left.legend(), right.legend()
         return drawn

@@ -35,6 +35,25 @@ class Settings:
 Craft = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 
 
+def nearest(classifier: keras.Model, settings: Settings) -> Craft:
+    """This project's `minimum_norm`, a run for each of the attack's rules."""
+
+    def craft(x, labels):
+        return {
+            rule: attacks.minimum_norm(
+                classifier,
+                x,
+                labels,
+                norm=rule,
+                beta=settings.beta if rule == "EN" else None,
+                confidence=settings.confidence,
+            ).adversarial
+            for rule in ("EN", "L1")
+        }
+
+    return craft
+
+
 def ours(classifier: keras.Model, settings: Settings, search: str) -> Craft:
     """This project's attack, all images of a call in one chunk of up to 64."""
     shared = {"confidence": settings.confidence, "search": search}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from eval.contenders import (
     floor,
     foolbox,
     median_ratio,
+    nearest,
     ours,
 )
 from magnet_tf import datasets, zoo
@@ -29,6 +31,11 @@ from magnet_tf.arrays import predicted
 
 CHUNK = 64
 RULES = {"cw": ("L2",), "ead": ("EN", "L1")}
+CONTENDERS = {  # of whole attacks; C&W's primal-dual search is that of the least norm
+    "cw": ("primal_dual", "foolbox", "exact"),
+    "ead": ("primal_dual", "minimum_norm", "foolbox", "exact"),
+}
+NORMS = ("L2", "L1")  # of sweeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +187,12 @@ class Bench:
         )
         if contender == "foolbox":
             craft = foolbox(self.classifier, settings)
+        elif contender == "minimum_norm":
+            craft = nearest(self.classifier, settings)
         else:
             craft = ours(self.classifier, settings, contender)
         repeats = 1  # of those that take minutes, of which compiling is none
-        if contender == "primal_dual":
+        if contender in ("primal_dual", "minimum_norm"):
             craft(x, labels)
             repeats = self.size.repeats
         seconds = []
@@ -199,54 +208,40 @@ class Bench:
             },
         }
 
-    def sweep(self, attack: str) -> dict:
-        """One call for several confidences against one call for each."""
+    def sweep(self, norm: str) -> dict:
+        """`minimum_norm` for several confidences in one call against one call for each."""
+        x, labels = self.images(self.size.num_examples)
 
-        def craft(confidence):
-            shared = {"confidence": confidence, "search": "primal_dual"}
-            x, labels = self.images(self.size.num_examples)
-            if attack == "cw":
-                found = attacks.carlini_wagner_l2(self.classifier, x, labels, **shared)
-                each = found if isinstance(found, list) else [found]
-                return [{"L2": result} for result in each]
-            found = attacks.elastic_net(
-                self.classifier, x, labels, beta=self.size.beta, **shared
-            )
-            return found if isinstance(found, list) else [found]
-
-        def score(rule, result):
-            mean = {"L1": result.l1, "L2": result.l2}.get(
-                rule, result.l2**2 + self.size.beta * result.l1
-            )
-            return float(mean[result.success].mean())
-
-        def seconds(confidences):
+        def craft(
+            confidences: Sequence[float],
+        ) -> tuple[list[attacks.AttackResult], float]:
             begin = time.perf_counter()
-            return craft(confidences), time.perf_counter() - begin
+            found = attacks.minimum_norm(
+                self.classifier, x, labels, norm=norm, confidence=confidences
+            )
+            return cast(list, found), time.perf_counter() - begin
 
-        craft(10.0), craft([0.0, 10.0])  # compiles
+        def mean(result: attacks.AttackResult) -> float:
+            distances = {"L1": result.l1, "L2": result.l2}[norm]
+            return float(distances[result.success].mean())
+
+        craft([10.0]), craft([0.0, 10.0])  # compiles
         rows = []
         for values in ([0, 20, 40], [0, 10, 20, 30, 40], list(range(0, 41, 5))):
-            together, took = seconds(values)
-            apart, times = zip(*(seconds(value) for value in values))
+            together, took = craft(values)
+            apart = [craft([value]) for value in values]
+            seconds_apart = sum(seconds for _, seconds in apart)
+            pairs = [(one, other) for one, ([other], _) in zip(together, apart)]
             rows.append(
                 {
                     "confidences": values,
                     "seconds": took,
-                    "seconds_apart": sum(times),
-                    "time_ratio": took / sum(times),
+                    "seconds_apart": seconds_apart,
+                    "time_ratio": took / seconds_apart,
                     "success": [
-                        {r: [float(f[r].success.mean()) for f in (one, other[0])]}
-                        for one, other in zip(together, apart)
-                        for r in one
+                        [float(of.success.mean()) for of in pair] for pair in pairs
                     ],
-                    "distance_ratio": {
-                        rule: [
-                            score(rule, one[rule]) / score(rule, other[0][rule])
-                            for one, other in zip(together, apart)
-                        ]
-                        for rule in together[0]
-                    },
+                    "distance_ratio": [mean(one) / mean(other) for one, other in pairs],
                 }
             )
         return {"rows": rows}
@@ -297,10 +292,11 @@ def measurements(bench: Bench) -> dict[str, Callable[[], dict]]:
     for attack in RULES:
         jobs[f"iteration {attack}"] = functools.partial(bench.iteration, attack)
         jobs[f"batch size {attack}"] = functools.partial(bench.batch_size, attack)
-        jobs[f"sweep {attack}"] = functools.partial(bench.sweep, attack)
+    for norm in NORMS:
+        jobs[f"sweep {norm}"] = functools.partial(bench.sweep, norm)
     for confidence in bench.size.confidences:
         for attack in reversed(RULES):
-            for contender in ("primal_dual", "foolbox", "exact"):
+            for contender in CONTENDERS[attack]:
                 jobs[f"quality {attack} {confidence:g} {contender}"] = (
                     functools.partial(bench.quality, attack, confidence, contender)
                 )
