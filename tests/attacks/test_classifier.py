@@ -35,6 +35,12 @@ def dropout() -> list[keras.Layer]:
     return [keras.layers.Conv2D(8, 3), keras.layers.Dropout(0.5, seed=1)]
 
 
+def everything() -> list[keras.Layer]:
+    """All of them, one after the other."""
+    rotation, *_ = random_rotation()
+    return [rotation, *resizing(), keras.layers.Dropout(0.5, seed=1)]
+
+
 def build(layers: list[keras.Layer], dtype: str = "float32") -> keras.Sequential:
     keras.utils.set_random_seed(1)
     spread = keras.initializers.RandomNormal(stddev=1.0)
@@ -74,7 +80,7 @@ def images() -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", SETTINGS)
-@pytest.mark.parametrize("layers", [resizing, random_rotation, dropout])
+@pytest.mark.parametrize("layers", [resizing, random_rotation, dropout, everything])
 def test_success_is_that_of_predict_and_no_variable_changes(images, layers, how):
     model = build(layers())
     labels = model.predict(images, verbose=0).argmax(axis=1)

@@ -33,7 +33,7 @@ class Kind:
         inputs: what is drawn; its `repr` says what it was.
         run: from an input and an empty folder to the outcome, "result" or the name of the
             documented error; raises whatever else happens.
-        share: of 10,000 inputs, so many are of this kind.
+        share: so many inputs for the others' shares.
         in_ci: so many are tried by pytest.
     """
 

@@ -6,6 +6,7 @@ import json
 import pickle
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from eval import attack_files
 from magnet_tf import datasets, hdf5, legacy, saved
+from tests.fuzz.asked import X, defence
 from tests.fuzz.cases import RESULT, Kind, attempt
 from tests.fuzz.mutations import altered, contents, json_edits, spoiled
 
@@ -174,6 +176,14 @@ def keras_2_bytes(what: Any, folder: Path) -> str:
 # .keras files
 
 
+def members_of(save: Callable[[Path], object]) -> dict[str, bytes]:
+    """What is in the `.keras` file that is saved."""
+    path = Path(tempfile.mkdtemp()) / "it.keras"
+    save(path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 @functools.cache
 def keras_3() -> dict[str, bytes]:
     """What is in the file of a model of several kinds of layers."""
@@ -188,10 +198,13 @@ def keras_3() -> dict[str, bytes]:
             layers.Dense(3, activation="softmax"),
         ]
     )
-    path = Path(tempfile.mkdtemp()) / "it.keras"
-    model.save(path)
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return members_of(model.save)
+
+
+@functools.cache
+def magnet_file() -> dict[str, bytes]:
+    """What is in the file of a defence with two detectors."""
+    return members_of(defence().save)
 
 
 def packed(members: dict[str, bytes]) -> bytes:
@@ -224,6 +237,22 @@ def keras_3_file(value: tuple, folder: Path) -> str:
     if loaded:
         model, _ = loaded
         assert isinstance(model, keras.Model)
+    return outcome
+
+
+def defence_file(changes: list, folder: Path) -> str:
+    """A defence's file whose description was altered."""
+    members, path = dict(magnet_file()), folder / "mine.keras"
+    config = altered(json.loads(members["config.json"]), changes)
+    members["config.json"] = json.dumps(config).encode()
+    path.write_bytes(packed(members))
+    with mock.patch.object(hdf5, "check", lambda _: None):
+        magnet, outcome = attempt(lambda: saved.load_defence(path))
+    if magnet:
+        assert len(magnet.thresholds) == len(magnet.detectors) == 2
+        was = list(defence().thresholds.values())
+        assert list(magnet.thresholds.values()) == was, "other thresholds"
+        _, outcome = attempt(lambda: magnet.judge(X))
     return outcome
 
 
@@ -423,6 +452,7 @@ KINDS = {
     "keras2": Kind(json_edits, described, share=250, in_ci=10),
     "hdf5": Kind(contents, keras_2_bytes, share=60, in_ci=2),
     "keras": Kind(models, keras_3_file, share=250, in_ci=10),
+    "magnet": Kind(json_edits, defence_file, share=150, in_ci=4),
     "weights": Kind(weights, keras_3_file, share=40, in_ci=1),
     "npz": Kind(numpy_files, numpy_file, share=900, in_ci=40),
     "folder": Kind(st.lists(an_entry, max_size=3), image_folder, share=400, in_ci=20),
