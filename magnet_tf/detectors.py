@@ -3,6 +3,7 @@
 A detector is a Keras layer with a method `mark`. Meng & Chen, CCS 2017, section 4.
 """
 
+import numbers
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from magnet_tf.arrays import takes_arrays
-from magnet_tf.errors import InputError
+from magnet_tf.errors import InputError, InputTypeError
 from magnet_tf.once import applied, healed
 
 
@@ -27,8 +28,8 @@ class ReconstructionDetector(keras.layers.Layer):
 
     def __init__(self, autoencoder: keras.Model, p: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
-        if not p > 0:
-            raise InputError(f"p must be above 0, got {p}.")
+        check_model("autoencoder", autoencoder)
+        _check_positive("p", p)
         self.autoencoder = autoencoder
         self.p = p
 
@@ -79,8 +80,11 @@ class DivergenceDetector(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not temperature > 0:
-            raise InputError(f"temperature must be above 0, got {temperature}.")
+        check_model("autoencoder", autoencoder)
+        check_model("classifier", classifier)
+        if prober is not None:
+            check_model("prober", prober)
+        _check_positive("temperature", temperature)
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.temperature = temperature
@@ -185,6 +189,21 @@ def log_closeness(logits_p: Any, logits_q: Any, temperature: float) -> Any:
 def relative_excess(value: Any, limit: Any) -> Any:
     """value / limit - 1, for values [N] of at least 0 and a limit, which may be 0."""
     return value / ops.maximum(limit, 1e-12) - 1.0
+
+
+def check_model(name: str, model: object) -> None:
+    """Raises InputTypeError where a part of a defence that should be a model is none."""
+    if not callable(model):
+        raise InputTypeError(
+            f"{name} must be a Keras model, got {type(model).__name__}."
+        )
+
+
+def _check_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputTypeError(f"{name} must be above 0, got {value!r}.")
+    if not 0 < float(value) < float("inf"):
+        raise InputError(f"{name} must be above 0, got {value}.")
 
 
 def with_models(config: dict) -> dict:

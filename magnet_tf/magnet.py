@@ -13,7 +13,7 @@ from keras import ops
 
 from magnet_tf import files, once, sharing
 from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches, takes_arrays
-from magnet_tf.detectors import relative_excess
+from magnet_tf.detectors import check_model, relative_excess
 from magnet_tf.errors import InputError, InputTypeError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
 
@@ -71,6 +71,9 @@ class MagNet(keras.Model):
         reformer: has `heal(x)`, images to images; `Reformer` or `IdentityReformer`.
         detectors: {name: detector}; each has `mark(x)`, images to marks [N].
 
+    Raises:
+        TypeError: a part is something else.
+
     Example:
         >>> magnet = MagNet(classifier, Reformer(ae), {"I": ReconstructionDetector(ae, p=2)})
         >>> magnet.calibrate(x_validation, {"I": 0.001})
@@ -86,6 +89,11 @@ class MagNet(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        check_model("classifier", classifier)
+        _check_mapping("detectors", detectors, "object with mark(x)")
+        _check_has("heal", "reformer", reformer)
+        for name, detector in detectors.items():
+            _check_has("mark", f"detector {name!r}", detector)
         self.classifier = classifier
         self.reformer = reformer
         self.detectors = dict(detectors)
@@ -351,10 +359,17 @@ class MagNet(keras.Model):
         return cls(classifier, reformer, named, name=config["name"])
 
 
-def _check_mapping(what: str, given: object) -> None:
+def _check_mapping(what: str, given: object, value: str = "number") -> None:
     if not isinstance(given, Mapping):
         raise InputTypeError(
-            f"{what} must be a dict {{detector: number}}, got {type(given).__name__}."
+            f"{what} must be a dict {{detector: {value}}}, got {type(given).__name__}."
+        )
+
+
+def _check_has(method: str, what: str, part: object) -> None:
+    if not callable(getattr(part, method, None)):
+        raise InputTypeError(
+            f"{what} must have a method {method}(x), got {type(part).__name__}."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from magnet_tf.arrays import takes_arrays
-from magnet_tf.detectors import with_models
+from magnet_tf.detectors import check_model, with_models
 from magnet_tf.once import healed
 
 
@@ -22,6 +22,7 @@ class Reformer(keras.layers.Layer):
 
     def __init__(self, autoencoder: keras.Model, **kwargs: Any):
         super().__init__(**kwargs)
+        check_model("autoencoder", autoencoder)
         self.autoencoder = autoencoder
 
     @takes_arrays

@@ -155,7 +155,25 @@ def test_bad_images(x, error, message):
             detector.mark(x)
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("p", [0, float("inf"), "2", True, None])
+def test_bad_exponent(p):
+    with pytest.raises(ValueError, match="p must be above 0, got"):
+        ReconstructionDetector(rescaling(1.0), p)
+
+
+@pytest.mark.parametrize("part", [None, 2, "model"])
+def test_what_is_no_model(part):
+    for make in (
+        lambda: ReconstructionDetector(part),
+        lambda: Reformer(part),
+        lambda: DivergenceDetector(part, rescaling(1.0)),
+        lambda: DivergenceDetector(rescaling(1.0), part),
+    ):
+        with pytest.raises(TypeError, match="must be a Keras model, got"):
+            make()
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), "10", False])
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match="temperature must be above 0"):
         DivergenceDetector(rescaling(1.0), linear_classifier(1.0, 0.0), temperature)

@@ -356,6 +356,29 @@ def test_bad_images(magnet, x, error, message):
         magnet.calibrate(x, RATES)
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((None, IdentityReformer(), {}), "classifier must be a Keras model, got None"),
+        (
+            (autoencoder(1, 0), autoencoder(1, 0), {}),
+            r"reformer must have a method heal\(x\), got",
+        ),
+        (
+            (autoencoder(1, 0), IdentityReformer(), {"I": autoencoder(1, 0)}),
+            r"detector 'I' must have a method mark\(x\)",
+        ),
+        (
+            (autoencoder(1, 0), IdentityReformer(), [Brightness()]),
+            "detectors must be a",
+        ),
+    ],
+)
+def test_what_is_no_part_of_a_defence(parts, message):
+    with pytest.raises(TypeError, match=message):
+        MagNet(*parts)
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, "2", None, True])
 def test_a_batch_size_is_a_whole_number(magnet, batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be .*, got '?{batch_size}"):
