@@ -67,7 +67,7 @@ def carlini_wagner_l2(
         gradients: of the primal-dual search, at most as many for an image where there is one
             confidence; a sweep scales likewise. None: 300, as tuned.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
-        progress: whether to show a bar.
+        progress: whether to show a bar, where somebody watches.
 
     Returns:
         An `AttackResult`; a failed image comes back unchanged with `success` False.

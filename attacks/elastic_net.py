@@ -80,7 +80,7 @@ def elastic_net(
         gradients: of the primal-dual search, at most as many for an image and confidence.
             None: 300, as tuned.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
-        progress: whether to show a bar.
+        progress: whether to show a bar, where somebody watches.
 
     Returns:
         {"EN": AttackResult, "L1": AttackResult}: the successful iterates of least

@@ -85,7 +85,7 @@ def minimum_norm(
         gradients: at most as many for an image where there is one confidence; a sweep
             scales likewise. None: as tuned, 300, and 450 for L1.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
-        progress: whether to show a bar.
+        progress: whether to show a bar, where somebody watches.
 
     Returns:
         An `AttackResult`; a failed image comes back unchanged with `success` False.

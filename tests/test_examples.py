@@ -15,7 +15,7 @@ def outputs(tmp_path_factory):
     """What the cells print or show, and the kinds of what they show."""
     notebook = nbformat.read(EXAMPLES / "getting_past_magnet.ipynb", as_version=4)
     folder = tmp_path_factory.mktemp("notebook")
-    NotebookClient(notebook, timeout=300).execute(cwd=str(folder))
+    NotebookClient(notebook, timeout=1200).execute(cwd=str(folder))
     shown = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     text = "".join(o.get("text", "") for o in shown if o.get("name") == "stdout")
     data = [o["data"] for o in shown if "data" in o]
