@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,8 +25,10 @@ DAMAGE = (
     MemoryError,
     OSError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
+    tokenize.TokenError,  # of a header, from Python 3.12 on
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -1,5 +1,6 @@
 """A user's own images and labels in an `.npz` file, as Keras's own datasets have them."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,6 +29,7 @@ DAMAGE = (
     SyntaxError,
     TypeError,
     ValueError,
+    tokenize.TokenError,  # of a header, from Python 3.12 on
     zipfile.BadZipFile,
     zlib.error,
 )
