@@ -61,6 +61,8 @@ def train_autoencoder(
         )
         return model
 
+    build()  # what is no structure is refused before anything is written
+
     return loop.train(
         build,
         add_noise(clean, spec.noise, seed),
