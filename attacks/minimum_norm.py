@@ -47,7 +47,9 @@ def elastic_net(beta: float) -> Rule:
     return dataclasses.replace(L2, name="EN", weight_l1=beta)
 
 
-START = dataclasses.replace(elastic_net(1e-2), iterations=50)  # of L1's minimisation
+def smooth_start(width: float) -> Rule:
+    """The rule that L1's minimisation begins with, the same in a box of any width."""
+    return dataclasses.replace(elastic_net(1e-2 * width), iterations=50)
 
 
 def minimum_norm(
@@ -103,9 +105,14 @@ def minimum_norm(
         )
     beta = 1e-2 if beta is None else beta
     check_settings(beta=beta)
-    rules = {"L2": (L2,), "EN": (elastic_net(beta),), "L1": (START, L1)}[norm]
-    search = MinimumNormSearch(rules, gradients)
     victim = Victim(classifier, targeted, bounds, jit_compile)
+    low, high = victim.bounds
+    rules = {
+        "L2": (L2,),
+        "EN": (elastic_net(beta),),
+        "L1": (smooth_start(high - low), L1),
+    }
+    search = MinimumNormSearch(rules[norm], gradients)
     found = attack(search, victim, x, labels, confidence, batch_size, progress)
     results = [result[norm] for result in found]
     return results if np.ndim(confidence) else results[0]

@@ -118,7 +118,8 @@ def test_success_and_distance_are_those_of_the_exact_search(
     """Here distances are those of a few steps, and EN's as coarse; see the next test."""
     x, labels = victims(model, targeted)
     settings = {"beta": beta, "confidence": confidence, "targeted": targeted}
-    exact = elastic_net(model, x, labels, **settings, initial_const=0.1)
+    few = {"initial_const": 0.1, "binary_search_steps": 6, "max_iterations": 300}
+    exact = elastic_net(model, x, labels, **settings, **few)
     dual = elastic_net(model, x, labels, **settings, search="primal_dual")
     for index, rule in enumerate(("EN", "L1")):
         both = exact[rule].success & dual[rule].success
