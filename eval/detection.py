@@ -92,10 +92,7 @@ def rows(results: Results) -> list[dict]:
                 found.append(
                     {
                         "variant": variant,
-                        "attack": case.run.attack,
-                        "rule": case.rule,
-                        "beta": case.run.beta,
-                        "confidence": case.run.confidence,
+                        **case.columns,
                         "detector": detector,
                         **rates(clean[detector], marks[result.success]),
                     }

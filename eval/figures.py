@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from eval import detection
-from eval.grid import Case
+from eval.grid import CONFIDENCE, Case, symbol
 from eval.report import attack_title
 from eval.results import Results, VariantResults
 from magnet_tf import files
@@ -77,35 +77,37 @@ def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
         for (key, label), line in zip(DEFENCES.items(), LINES):
             _curve(axis, points, key, label, line)
         axis.set(title=title, ylim=(-0.03, 1.03))
+        if points[0]["parameter"] != CONFIDENCE:
+            axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
     _finish(figure, axes, len(series), columns, "accuracy")
     figure.suptitle(f"{rows[0]['dataset']}, MagNet {rows[0]['variant']}")
     return figure
 
 
 def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
-    """Attack success rate against MagNet over kappa, a panel for each variant."""
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
-    columns = min(len(variants), 2)
-    figure, axes = _panels(-(-len(variants) // columns), columns, 3.4, 2.8, sharey=True)
-    for axis, variant in zip(axes, variants):
-        own = [row for row in rows if row["variant"] == variant]
-        series = _by_attack(own)
-        for index, (title, points) in enumerate(series.items()):
-            _asr_curve(axis, points, title, index, len(series))
+    """Attack success rate against MagNet, mostly over kappa, a panel for each variant."""
+    titles = list(_by_attack(rows))
+    panels: dict[tuple, list[dict]] = {}
+    for row in rows:
+        panels.setdefault((row["variant"], row["parameter"]), []).append(row)
+    columns = min(len(panels), 2)
+    figure, axes = _panels(-(-len(panels) // columns), columns, 3.4, 2.8, sharey=True)
+    for axis, ((variant, parameter), own) in zip(axes, panels.items()):
+        for title, points in _by_attack(own).items():
+            _asr_curve(axis, points, title, titles.index(title), len(titles))
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
-    _finish(figure, axes, len(variants), columns, "attack success rate")
+        if parameter != CONFIDENCE:
+            axis.set_xlabel(symbol(parameter) or " ")
+    _finish(figure, axes, len(panels), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
     return figure
 
 
 def examples(results: Results, count: int = 8) -> matplotlib.figure.Figure:
     """Some images, the adversarial examples made of them, and what was added."""
-    confidence, images = _middle(results.crafted), results.examples.images
-    shown = {
-        case.title: result
-        for case, result in results.crafted.items()
-        if case.run.confidence == confidence
-    }
+    middle, where = _middle(results.crafted)
+    images = results.examples.images
+    shown = {case.title: results.crafted[case] for case in middle}
     count = min(count, len(images))
     heights = 1 + 2 * len(shown)
     figure, axes = _panels(heights, count, 0.62, 0.62, sharey=False)
@@ -126,7 +128,7 @@ def examples(results: Results, count: int = 8) -> matplotlib.figure.Figure:
     for axis, label in zip(grid[:, 0], labels):
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
     figure.suptitle(
-        f"κ = {confidence:g}; changes from -{largest:.2f} (black) to {largest:.2f} (white)",
+        f"{where + '; ' if where else ''}changes from -{largest:.2f} (black) to {largest:.2f} (white)",
         fontsize=8,
     )
     return figure
@@ -142,11 +144,8 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
         name: of the variant.
         variant: has a detector.
     """
-    thresholds, confidence = variant.thresholds, _middle(variant.attacked)
-    series = {
-        case.title: variant.attacked[case].marks
-        for case in _at(confidence, variant.attacked)
-    }
+    thresholds, (shown, where) = variant.thresholds, _middle(variant.attacked)
+    series = {case.title: variant.attacked[case].marks for case in _ordered(shown)}
     columns = min(len(thresholds), 2)
     figure, axes = _panels(
         -(-len(thresholds) // columns), columns, 3.4, 2.4, sharey=True
@@ -166,9 +165,9 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
             style = {**line, "markersize": 3.5, "markevery": 0.2, "linewidth": 1.3}
             axis.plot(own, np.linspace(1, 0, len(own)), label=label, **style)
         axis.axvline(threshold, color="black", linewidth=2, label="threshold")
-        shown = np.concatenate([clean, *(own[detector] for own in series.values())])
-        low, high = np.quantile(shown, 0.001), shown.max() * 1.2
-        if low > 0 and shown.max() > 30 * np.quantile(shown, 0.01):
+        drawn = np.concatenate([clean, *(own[detector] for own in series.values())])
+        low, high = np.quantile(drawn, 0.001), drawn.max() * 1.2
+        if low > 0 and drawn.max() > 30 * np.quantile(drawn, 0.01):
             steps = (1, 3) if high / low < 1e3 else (1,)
             axis.set(xscale="log", xlim=(low, high))
             axis.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
@@ -178,7 +177,7 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
             axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
     _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
-    figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
+    figure.suptitle(", ".join(filter(None, [f"MagNet {name}", where])))
     return figure
 
 
@@ -189,13 +188,12 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
         name: of a variant that has a detector.
         results: of an evaluation.
     """
-    variant, confidence = results.variants[name], _middle(results.crafted)
+    variant, (middle, where) = results.variants[name], _middle(results.crafted)
     clean = detection.with_together(variant.clean.marks, variant.clean.marks)
     columns = 3
     figure, axes = _panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
     for axis, (detector, negatives) in zip(axes, clean.items(), strict=False):
-        cases = _at(confidence, results.crafted)
-        for line, case in zip(itertools.cycle(LINES), cases, strict=False):
+        for line, case in zip(itertools.cycle(LINES), _ordered(middle), strict=False):
             marks = detection.with_together(
                 variant.attacked[case].marks, variant.clean.marks
             )
@@ -213,26 +211,30 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
         axis.set(title=title, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ylabel, xlabel = "adversarial rejected", "clean rejected"
     _finish(figure, axes, len(clean), columns, ylabel, xlabel)
-    figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
+    figure.suptitle(", ".join(filter(None, [f"MagNet {name}", where])))
     return figure
 
 
-def _middle(cases: Iterable[Case]) -> float:
-    """The confidence that figures of a single one show."""
-    ordered = sorted({case.run.confidence for case in cases})
-    return ordered[len(ordered) // 2]
+def _middle(cases: Iterable[Case]) -> tuple[list[Case], str]:
+    """The cases that figures of a single setting show, in their order, and that setting."""
+    values: dict[str, set[float]] = {}
+    for case in (cases := list(cases)):
+        values.setdefault(case.run.attack, set()).add(case.run.confidence)
+    middle = {attack: sorted(of)[len(of) // 2] for attack, of in values.items()}
+    shown = [case for case in cases if case.run.confidence == middle[case.run.attack]]
+    settings = dict.fromkeys(case.run.setting for case in shown)
+    return shown, ", ".join(filter(None, settings))
 
 
-def _at(confidence: float, cases: Iterable[Case]) -> list[Case]:
-    """The cases at a confidence, by beta and rule."""
-    own = [case for case in cases if case.run.confidence == confidence]
-    return sorted(own, key=lambda case: (case.run.beta or 0, case.rule))
+def _ordered(cases: Iterable[Case]) -> list[Case]:
+    """By beta and rule."""
+    return sorted(cases, key=lambda case: (case.run.beta or 0, case.rule))
 
 
 def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
-    """Rows by attack, rule and beta, each by rising confidence."""
+    """Rows by attack, rule and beta, each by rising confidence or what takes its place."""
     series: dict[str, list[dict]] = {}
-    for row in sorted(rows, key=lambda row: row["confidence"]):
+    for row in sorted(rows, key=lambda row: row["value"] or 0):
         series.setdefault(attack_title(row), []).append(row)
     order = dict.fromkeys(attack_title(row) for row in rows)
     return {title: series[title] for title in order}
@@ -242,7 +244,7 @@ def _asr_curve(
     axis, points: Sequence[dict], label: str, index: int, count: int
 ) -> None:
     """A curve with its intervals, set off a little so that those of several show."""
-    confidences = np.array([row["confidence"] for row in points])
+    confidences = np.array([row["value"] or 0 for row in points])
     spacing = np.ptp(confidences) / max(1, len(points) - 1) or 1.0
     rate = np.array([row["asr"] for row in points])
     low = rate - [row["asr_low"] for row in points]
@@ -258,19 +260,19 @@ def _asr_curve(
         capsize=1.5,
         **LINES[index % len(LINES)],
     )
-    axis.set_xticks(confidences)
+    axis.set_xticks(confidences if points[0]["parameter"] else [])
 
 
 def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
     axis.plot(
-        [row["confidence"] for row in points],
+        [row["value"] or 0 for row in points],
         [row[key] for row in points],
         label=label,
         markersize=4,
         linewidth=1.3,
         **line,
     )
-    axis.set_xticks([row["confidence"] for row in points])
+    axis.set_xticks([row["value"] for row in points if row["parameter"]])
 
 
 def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
@@ -291,13 +293,19 @@ def _finish(
     """Labels the outer axes, hides unused panels, and puts one legend below them all."""
     if xlabel:
         for axis in axes[max(0, used - columns) : used]:
-            axis.set_xlabel(xlabel)
+            axis.set_xlabel(axis.get_xlabel() or xlabel)
     for axis in axes[::columns]:
         axis.set_ylabel(ylabel)
     for axis in axes[used:]:
         axis.set_visible(False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    by_label = {
+        label: handle
+        for axis in axes[:used]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        by_label.values(), by_label, loc="outside lower center", ncols=4, fontsize=8
+    )
 
 
 def _image(axis, image: np.ndarray) -> None:

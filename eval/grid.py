@@ -1,6 +1,8 @@
 """The attacks of an evaluation, and the runs that its grid is made of."""
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -9,10 +11,18 @@ import numpy as np
 
 from attacks import AttackResult, carlini_wagner_l2, elastic_net
 
+CONFIDENCE = "confidence"
+
 
 @dataclass(frozen=True)
 class Run:
-    """One crafting of adversarial examples: an attack at a confidence and, for EAD, a beta."""
+    """One crafting of adversarial examples.
+
+    Attributes:
+        attack: in `ATTACKS`.
+        confidence: kappa, or the value of what takes its place (`Attack.parameter`).
+        beta: EAD's weight of the L1 norm.
+    """
 
     attack: str
     confidence: float
@@ -22,6 +32,28 @@ class Run:
     def name(self) -> str:
         """Names the run's files: numbers stand in full, so that no two runs share one."""
         return f"{_stem(self.attack, self.beta)}-kappa{self.confidence:.15g}"
+
+    @property
+    def parameter(self) -> str | None:
+        """What tells it from the other runs of its attack; None where nothing does."""
+        known = ATTACKS.get(self.attack)
+        return known.parameter if known else CONFIDENCE
+
+    @property
+    def columns(self) -> dict:
+        """What rows say of it."""
+        parameter, value = self.parameter, self.confidence
+        return {
+            "beta": self.beta,
+            "confidence": value if parameter == CONFIDENCE else None,
+            "parameter": parameter,
+            "value": value if parameter else None,
+        }
+
+    @property
+    def setting(self) -> str:
+        """Its place among those, such as "κ = 20"; empty where it is the only one."""
+        return at(self.parameter, self.confidence)
 
 
 class Case(NamedTuple):
@@ -34,6 +66,11 @@ class Case(NamedTuple):
     def name(self) -> str:
         """Names the case's files."""
         return f"{self.run.name}-{self.rule}"
+
+    @property
+    def columns(self) -> dict:
+        """What rows say of it."""
+        return {"attack": self.run.attack, "rule": self.rule, **self.run.columns}
 
     @property
     def title(self) -> str:
@@ -81,13 +118,16 @@ class Attack:
             {rule: AttackResult} for each of the group's confidences, in their order.
         has_beta: whether it runs once for each beta.
         title: its name in tables and figures.
-        has_confidence: whether it runs once for each confidence; else once, at 0.
+        parameter: what its runs differ in: the confidence; or something of its own that
+            takes the confidence's place, such as "epsilon"; or None, and it runs once.
+        values: of a parameter of its own; the confidences are the evaluation's.
     """
 
     craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
     has_beta: bool
     title: str
-    has_confidence: bool = True
+    parameter: str | None = CONFIDENCE
+    values: tuple[float, ...] = ()
 
 
 def _carlini_wagner(
@@ -132,9 +172,9 @@ def groups(
     found = []
     for name in dict.fromkeys(attacks):
         attack = ATTACKS[name]
-        kappas = (
-            sorted(set(map(float, confidences))) if attack.has_confidence else [0.0]
-        )
+        of_its_own = attack.values or (0.0,)
+        values = confidences if attack.parameter == CONFIDENCE else of_its_own
+        kappas = sorted(set(map(float, values)))
         together = [tuple(kappas)] if sweep else [(kappa,) for kappa in kappas]
         for beta in sorted(set(betas)) if attack.has_beta else [None]:
             found += [Group(name, beta, of) for of in together]
@@ -151,5 +191,19 @@ def title(attack: str, rule: str | None, beta: float | None) -> str:
     return named if beta is None else f"{named}, β={beta:g}"
 
 
+def at(parameter: str | None, value: float | None) -> str:
+    """A value on an attack's axis, as it stands in texts: "κ = 20"; empty without an axis."""
+    return f"{symbol(parameter)} = {value:g}" if parameter else ""
+
+
+def symbol(parameter: str | None) -> str:
+    """What an attack's runs differ in, as it stands in texts and on axes."""
+    return "κ" if parameter == CONFIDENCE else parameter or ""
+
+
 def _stem(attack: str, beta: float | None) -> str:
+    """Of file names; whatever else stands in an attack's name is told apart by a digest."""
+    if not attack.isidentifier():
+        digest = hashlib.sha256(attack.encode()).hexdigest()[:8]
+        attack = re.sub(r"\W+", "-", attack).strip("-")[:60] + f"-{digest}"
     return attack if beta is None else f"{attack}-beta{beta:.15g}"

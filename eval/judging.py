@@ -15,6 +15,7 @@ from attacks.result import measured
 from eval import attack_files, figures
 from eval.arguments import FlagError, check_names, imported
 from eval.attack_files import AttackFile, AttackFileError
+from eval.grid import CONFIDENCE
 from eval.metrics import mean_over
 from eval.publication import write_rows
 from eval.published_mnist import MNIST, load_mnist
@@ -303,6 +304,8 @@ def row(name: str, examples: Examples, outcome: Outcome, clean: Outcome | None) 
         "rule": rule,
         "beta": None,
         "confidence": file.confidence,
+        "parameter": None if file.confidence is None else CONFIDENCE,
+        "value": file.confidence,
         "num_examples": count,
         "success_undefended": float(success.mean()),
         **scores(outcome),

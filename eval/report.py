@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from eval import summary
 from eval.detection import FALSE_POSITIVE_RATES
-from eval.grid import title
+from eval.grid import CONFIDENCE, at, title
 from eval.results import Results
 from eval.tables import interval, number, of_rows, percent
 
@@ -14,6 +14,13 @@ def attack_title(row: Mapping) -> str:
     return title(row["attack"], row["rule"], row["beta"])
 
 
+def setting(row: Mapping) -> str:
+    """A row's kappa, or the value of what takes its place."""
+    if row["parameter"] in (None, CONFIDENCE):
+        return number(row["value"], "{:g}")
+    return at(row["parameter"], row["value"])
+
+
 def _percent(key: str):
     return lambda row: percent(row[key], row["num_examples"])
 
@@ -21,7 +28,7 @@ def _percent(key: str):
 COLUMNS = {
     "variant": lambda row: row["variant"],
     "attack": attack_title,
-    "κ": lambda row: f"{row['confidence']:g}",
+    "κ": setting,
     "fooled": _percent("success_undefended"),
     "none": _percent("accuracy_none"),
     "detector": _percent("accuracy_detector"),
@@ -103,7 +110,7 @@ def warnings(results: Results) -> list[str]:
     if not found:
         return []
     cases = ", ".join(
-        f"{case.title} at κ {case.run.confidence:g} ({count})"
+        f"{' at '.join(filter(None, [case.title, case.run.setting]))} ({count})"
         for case, count in found.items()
     )
     return [

@@ -76,10 +76,7 @@ class Results:
         return {
             "dataset": self.dataset,
             "variant": name,
-            "attack": case.run.attack,
-            "rule": case.rule,
-            "beta": case.run.beta,
-            "confidence": case.run.confidence,
+            **case.columns,
             "num_examples": len(self.examples.labels),
             "success_undefended": float(result.success.mean()),
             **scores(variant.attacked[case]),
@@ -105,10 +102,7 @@ class Results:
             {
                 "dataset": self.dataset,
                 "variant": variant,
-                "attack": case.run.attack,
-                "rule": case.rule,
-                "beta": case.run.beta,
-                "confidence": case.run.confidence,
+                **case.columns,
                 "num_examples": len(self.examples.labels),
                 "num_trainings": len(names),
                 **_spread([rows[name, case]["asr"] for name in names]),

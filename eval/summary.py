@@ -1,8 +1,8 @@
 """What an evaluation's rows say, in three sentences and a small table for each variant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from eval.grid import ATTACKS, title
+from eval.grid import ATTACKS, at, symbol, title
 from eval.tables import interval, percent, table
 
 L1_ATTACK, L2_ATTACK = "ead", "cw"
@@ -23,20 +23,21 @@ def sentences(rows: Sequence[dict]) -> list[str]:
 def attacked(rows: Sequence[dict]) -> str:
     """What was attacked, with what, and how often it fooled the undefended classifier."""
     first = rows[0]
-    kappas = ", ".join(f"{k:g}" for k in sorted({row["confidence"] for row in rows}))
-    names = []
+    by_axis: dict[str, list[str]] = {}
     for attack in dict.fromkeys(row["attack"] for row in rows):
-        betas = sorted(
-            {row["beta"] for row in rows if row["attack"] == attack} - {None}
-        )
-        of = f" (β {', '.join(f'{beta:g}' for beta in betas)})" if betas else ""
-        names.append(f"{ATTACKS[attack].title}{of}")
+        own = [row for row in rows if row["attack"] == attack]
+        betas = _numbers({row["beta"] for row in own} - {None})
+        values = _numbers({row["value"] for row in own} - {None})
+        axis = f" at {symbol(own[0]['parameter'])} = {values}" if values else ""
+        name = ATTACKS[attack].title + (f" (β {betas})" if betas else "")
+        by_axis.setdefault(axis, []).append(name)
+    names = [f"{' and '.join(of)}{axis}" for axis, of in by_axis.items()]
     least = min(row["success_undefended"] for row in rows)
     reach = "all" if least == 1 else f"at least {percent(least, first['num_examples'])}"
     return (
         f"{first['num_examples']} test images of {first['dataset']} that the undefended "
         f"classifier gets right (as {first['clean_accuracy_none']:.1%} of all) were attacked "
-        f"by {' and '.join(names)} at κ = {kappas}; it was fooled on {reach} of them."
+        f"by {', and by '.join(names)}; it was fooled on {reach} of them."
     )
 
 
@@ -45,8 +46,7 @@ def got_past(rows: Sequence[dict]) -> str:
     parts = []
     for variant in dict.fromkeys(row["variant"] for row in rows):
         bests = [
-            f"{ATTACKS[attack].title} {interval(row)} at "
-            + (f"κ {row['confidence']:g}" if row["asr"] else "any κ")
+            f"{ATTACKS[attack].title} {interval(row)}{_where(row)}"
             for attack, row in best_of_each(rows, variant).items()
         ]
         parts.append(f"{variant}: {', '.join(bests)}")
@@ -83,26 +83,50 @@ def best_of_each(rows: Sequence[dict], variant: str) -> dict[str, dict]:
 
 def tables(rows: Sequence[dict]) -> dict[str, str]:
     """For each variant the attack success rates, kappa across, in Markdown."""
-    return {variant: table(lines) for variant, lines in grids(rows).items()}
+    return {variant: "\n\n".join(map(table, of)) for variant, of in grids(rows).items()}
 
 
-def grids(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
-    """For each variant the lines of its table, the first of which is its head."""
-    found = {}
+def grids(rows: Sequence[dict]) -> dict[str, list[list[list[str]]]]:
+    """For each variant its tables, one for each parameter that attacks differ in.
+
+    A table is its lines, the first of which is its head.
+    """
+    found: dict[str, list[list[list[str]]]] = {}
     for variant in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == variant]
-        kappas = sorted({row["confidence"] for row in own})
-        by_title: dict[str, dict[float, dict]] = {}
-        for row in own:
-            name = title(row["attack"], row["rule"], row["beta"])
-            by_title.setdefault(name, {})[row["confidence"]] = row
-        lines = [
-            [name, *(interval(of[kappa]) if kappa in of else "–" for kappa in kappas)]
-            for name, of in by_title.items()
+        found[variant] = [
+            _grid([row for row in own if row["parameter"] == parameter])
+            for parameter in dict.fromkeys(row["parameter"] for row in own)
         ]
-        head = ["ASR [95 %]", *(f"κ = {kappa:g}" for kappa in kappas)]
-        found[variant] = [head, *lines]
     return found
+
+
+def _grid(rows: Sequence[dict]) -> list[list[str]]:
+    """Attack by attack the success rates over what the attacks differ in."""
+    parameter = rows[0]["parameter"]
+    values = sorted({row["value"] for row in rows}) if parameter else [None]
+    by_title: dict[str, dict[float | None, dict]] = {}
+    for row in rows:
+        name = title(row["attack"], row["rule"], row["beta"])
+        by_title.setdefault(name, {})[row["value"]] = row
+    lines = [
+        [name, *(interval(of[value]) if value in of else "–" for value in values)]
+        for name, of in by_title.items()
+    ]
+    head = ["ASR [95 %]", *(at(parameter, value) for value in values)]
+    return [head, *lines]
+
+
+def _where(row: dict) -> str:
+    """At which value of its axis a best row is; a rate of 0 is at any."""
+    name = symbol(row["parameter"])
+    if not name:
+        return ""
+    return f" at {name} {row['value']:g}" if row["asr"] else f" at any {name}"
+
+
+def _numbers(values: Collection[float]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values))
 
 
 def _and(names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from importlib import resources
 
 from eval import report, summary, tables
 from eval.figures import DEFENCES
+from eval.grid import symbol
 from eval.html_report import gallery
 from eval.metrics import wilson_interval
 from eval.results import Results
@@ -68,7 +69,8 @@ def _tables(
     return {
         "variants": "\n".join(
             table(lines, f"MagNet {name}")
-            for name, lines in summary.grids(rows).items()
+            for name, grids in summary.grids(rows).items()
+            for lines in grids
         ),
         "worst": table(
             tables.lines(results.worst_cases(), report.WORST_CASE),
@@ -98,7 +100,8 @@ def curves(rows: Sequence[dict]) -> list[dict]:
         {
             "variant": row["variant"],
             "attack": report.attack_title(row),
-            "confidence": row["confidence"],
+            "axis": symbol(row["parameter"]),
+            "value": row["value"] or 0.0,
             **{
                 key: [
                     round(of, 5)

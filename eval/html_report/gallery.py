@@ -40,7 +40,7 @@ def content(results: Results, heal: Heal | None) -> dict:
         found.append(
             {
                 "attack": case.title,
-                "confidence": case.run.confidence,
+                "setting": case.run.setting,
                 "pictures": pictures.of(result.adversarial),
                 "found": result.success.tolist(),
                 "distances": [
@@ -70,18 +70,23 @@ def content(results: Results, heal: Heal | None) -> dict:
 def sample(results: Results) -> tuple[list[Case], int]:
     """The cases that are shown, and of how many images, so that the pictures stay few.
 
-    Every second confidence is left out, again and again, until there is room for a few
-    images.
+    Every second run of an attack is left out, again and again, until there is room for a
+    few images.
     """
     cases = list(results.crafted)
     count, height, width, channels = results.examples.images.shape
     scale = min(1, MOST_SIDE / max(height, width))
     pixels = height * width * channels * scale**2
     room = int(MOST_PIXELS / pixels / (1 + len(results.variants)))
-    kappas = sorted({case.run.confidence for case in cases})
-    while room // len(cases) < min(FEW_IMAGES, count) and len(kappas) > 2:
-        kappas = kappas[::2]
-        cases = [case for case in cases if case.run.confidence in kappas]
+    values = {
+        attack: sorted({c.run.confidence for c in cases if c.run.attack == attack})
+        for attack in {case.run.attack for case in cases}
+    }
+    while room // len(cases) < min(FEW_IMAGES, count) and any(
+        len(of) > 2 for of in values.values()
+    ):
+        values = {attack: of[::2] for attack, of in values.items()}
+        cases = [c for c in cases if c.run.confidence in values[c.run.attack]]
     cases = cases[:room]
     return cases, min(room // len(cases), MOST_IMAGES, count)
 

@@ -24,9 +24,13 @@ const at = (list, index) => list[index % list.length];
 
 const attacks = unique(data.curves.map((row) => row.attack));
 const variants = unique(data.curves.map((row) => row.variant));
-const confidences = unique(data.curves.map((row) => row.confidence)).sort((a, b) => a - b);
-const gaps = confidences.slice(1).map((kappa, i) => kappa - confidences[i]);
-const gap = gaps.length ? Math.min(...gaps) : 1;
+// What the attacks' runs differ in: most often κ alone.
+const axes = unique(data.curves.map((row) => row.axis)).map((name) => {
+  const values = unique(data.curves.filter((row) => row.axis === name).map((row) => row.value))
+    .sort((a, b) => a - b);
+  const gaps = values.slice(1).map((value, i) => value - values[i]);
+  return { name, values, gap: gaps.length ? Math.min(...gaps) : 1 };
+});
 
 function choice(type, name, value, text, checked) {
   const input = make("input", { type, name, value });
@@ -38,15 +42,15 @@ function chosen(name) {
   return [...byId("choices").querySelectorAll(`[name=${name}]:checked`)].map((i) => i.value);
 }
 
-function trace(variant, attack, measure) {
+function trace(variant, axis, attack, measure) {
   const own = data.curves
-    .filter((row) => row.variant === variant && row.attack === attack)
-    .sort((one, two) => one.confidence - two.confidence);
+    .filter((row) => row.variant === variant && row.axis === axis.name && row.attack === attack)
+    .sort((one, two) => one.value - two.value);
   const index = attacks.indexOf(attack);
-  const shift = (index - (attacks.length - 1) / 2) * 0.03 * gap;
+  const shift = (index - (attacks.length - 1) / 2) * 0.03 * axis.gap;
   const share = (side) => own.map((row) => row[measure][side]);
   return {
-    x: own.map((row) => row.confidence + shift),
+    x: own.map((row) => row.value + shift),
     y: share(0),
     error_y: {
       array: share(2).map((high, i) => high - own[i][measure][0]),
@@ -54,8 +58,9 @@ function trace(variant, attack, measure) {
       thickness: 1,
       width: 2,
     },
-    customdata: own.map((row) => [row.confidence, ...row[measure]]),
-    hovertemplate: `${attack.replaceAll("<", "&lt;")}, κ = %{customdata[0]}<br>` +
+    customdata: own.map((row) => [row.value, ...row[measure]]),
+    hovertemplate: attack.replaceAll("<", "&lt;") +
+      (axis.name ? `, ${axis.name} = %{customdata[0]}<br>` : "<br>") +
       "%{customdata[1]:.1%} [%{customdata[2]:.1%}, %{customdata[3]:.1%}]<extra></extra>",
     mode: "lines+markers",
     line: { color: at(COLOURS, index), dash: at(LINES, index), width: 1.8 },
@@ -72,19 +77,24 @@ function draw() {
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     dragmode: false,
-    xaxis: { title: { text: "confidence κ" }, tickvals: confidences, fixedrange: true },
     yaxis: { title: { text: data.measures[measure] }, range: [-0.03, 1.03],
       tickformat: ".0%", fixedrange: true },
   };
   for (const panel of document.querySelectorAll(".panel")) {
     const variant = panel.dataset.variant;
+    const axis = axes[panel.dataset.axis];
     panel.hidden = !chosen("variant").includes(variant);
     if (panel.hidden) continue;
     const plot = panel.querySelector(".plot");
     plot.setAttribute("aria-label",
-      `MagNet ${variant}: ${data.measures[measure]} over κ for ${shown.join("; ") || "no attack"}`);
-    const traces = shown.map((attack) => trace(variant, attack, measure));
-    Plotly.react(plot, traces, layout, { displayModeBar: false, responsive: true });
+      `MagNet ${variant}: ${data.measures[measure]} over ${axis.name || "attacks"} for ` +
+      (shown.join("; ") || "no attack"));
+    const traces = shown.map((attack) => trace(variant, axis, attack, measure))
+      .filter((of) => of.x.length);
+    const title = axis.name === "κ" ? "confidence κ" : axis.name;
+    const xaxis = { title: { text: title }, fixedrange: true,
+      tickvals: axis.name ? axis.values : [] };
+    Plotly.react(plot, traces, { ...layout, xaxis }, { displayModeBar: false, responsive: true });
   }
 }
 
@@ -100,9 +110,12 @@ async function curves() {
     byId("measures").append(choice("radio", "measure", key, text, key === "asr"));
   for (const variant of variants) {
     byId("variants").append(choice("checkbox", "variant", variant, variant, true));
-    const plot = make("div", { class: "plot", role: "img" });
-    byId("panels").append(make("div", { class: "panel", "data-variant": variant },
-      make("h3", {}, `MagNet ${variant}`), plot));
+    for (const index of axes.keys()) {
+      const plot = make("div", { class: "plot", role: "img" });
+      byId("panels").append(make("div",
+        { class: "panel", "data-variant": variant, "data-axis": index },
+        make("h3", {}, `MagNet ${variant}`), plot));
+    }
   }
   attacks.forEach((attack, index) => {
     const sign = make("span", { "aria-hidden": "true" }, `${at(SIGNS, index)[1]} `);
@@ -189,7 +202,7 @@ function verdict(of, index) {
   return make("span", { "data-verdict": text }, text);
 }
 
-const named = (of) => `${of.attack}, κ = ${of.confidence}`;
+const named = (of) => [of.attack, of.setting].filter((part) => part).join(", ");
 
 function gallery() {
   for (const attack of unique(cases.map((of) => of.attack))) {

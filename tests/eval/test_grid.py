@@ -53,7 +53,7 @@ def test_names_of_runs(run, name):
 
 
 def test_an_attack_without_a_confidence_runs_once(monkeypatch):
-    once = Attack(len, has_beta=False, title="Once", has_confidence=False)
+    once = Attack(len, has_beta=False, title="Once", parameter=None)
     monkeypatch.setitem(ATTACKS, "once", once)
     assert runs(["once", "cw"], [5, 10], []) == [
         Run("once", 0),

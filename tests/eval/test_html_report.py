@@ -102,7 +102,7 @@ def data(parsed) -> dict:
 def test_it_begins_with_what_came_out(results, parsed):
     assert parsed.paragraphs[:3] == summary.sentences(results.rows())
     assert list(parsed.tables)[:2] == ["MagNet D", "MagNet D+JSD"]
-    for name, lines in summary.grids(results.rows()).items():
+    for name, [lines] in summary.grids(results.rows()).items():
         assert parsed.tables[f"MagNet {name}"] == lines
 
 
@@ -186,13 +186,13 @@ def pixels(address: str) -> np.ndarray:
 
 def test_the_gallery_shows_images_and_what_was_said_of_them(results, data):
     shown, x = data["gallery"], results.examples.images[..., 0]
-    by_name = {(case.title, case.run.confidence): case for case in results.crafted}
+    by_name = {(case.title, case.run.setting): case for case in results.crafted}
     assert len(shown["cases"]) == len(by_name) and len(shown["images"]) == len(x)
     pictures = [pixels(address) for address in shown["pictures"]]
     for place, image in zip(shown["images"], x):
         np.testing.assert_array_equal(pictures[place], np.rint(255 * image))
     for drawn in shown["cases"]:
-        case = by_name[drawn["attack"], drawn["confidence"]]
+        case = by_name[drawn["attack"], drawn["setting"]]
         result = results.crafted[case]
         assert drawn["found"] == result.success.tolist()
         assert drawn["distances"][1].startswith(f"L1 {result.l1[1]:.3g}, ")

@@ -114,6 +114,8 @@ def row(attack, rule, kappa, asr, low, high, **changes) -> dict:
         "rule": rule,
         "beta": 0.1 if attack == "ead" else None,
         "confidence": kappa,
+        "parameter": "confidence",
+        "value": kappa,
         "num_examples": 50,
         "success_undefended": 1.0,
         "clean_accuracy_none": 0.994,
@@ -208,7 +210,7 @@ def test_a_classifier_that_does_not_repeat_itself_is_warned_of(results):
     attacked = {**variant.attacked, case: dataclasses.replace(outcome, right=right)}
     changed = dataclasses.replace(variant, attacked=attacked)
     (warning,) = report.warnings(dataclasses.replace(results, variants={"D": changed}))
-    assert "EAD EN, β=0.1 at κ 0 (2)" in warning
+    assert "EAD EN, β=0.1 at κ = 0 (2)" in warning
 
 
 def test_without_detectors_there_is_no_appendix_on_detection(results):
