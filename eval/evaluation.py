@@ -151,11 +151,13 @@ class Evaluation:
 
     def _key(self, run: Run, chunk: Chunk) -> tuple[str, dict]:
         """The name of a run's part in the store, and what it depends on beside the run."""
+        library = ATTACKS[run.attack].library
         settings = {
             "classifier": self.subject.fingerprint,
             "images": _digest(chunk.images, chunk.labels),
             "search": dict(self.plan.search),
             **self._code,
+            **({"library": library} if library else {}),
         }
         return f"attacks/{run.name}-{chunk.index:03d}", settings
 

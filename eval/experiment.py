@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import magnet_cli
-from eval import publication, subject
+from eval import libraries, publication, subject
 from eval.arguments import (
     FlagError,
     check_backend,
@@ -34,7 +34,9 @@ def run(args: Any) -> None:
     check_flags(args)
     modules = {name: imported(name) for name in args.modules or ()}
     preset = PRESETS[args.preset]
-    check_names("attacks", args.attacks, ATTACKS)
+    names = libraries.listed(args.attacks)
+    libraries.register(names)
+    check_names("attacks", names, ATTACKS)
     dataset = datasets.load(args.dataset)
     plan = planned(args, preset, dataset, modules)
     directory = Path(args.output_dir or f"runs/{dataset.name}-{args.preset}")
@@ -49,10 +51,16 @@ def run(args: Any) -> None:
         print(f"{directory}: {store.reused} files reused, {store.made} made\n")
         made_by = {
             "command": f"`{magnet_cli.command_line()}`",
-            "attacks": ", ".join(f"{key} {of}" for key, of in plan.search.items()),
+            "attacks": ", ".join(described(plan)),
             **of.made_by,
         }
         publication.write(directory, results, made_by, evaluation.healed)
+
+
+def described(plan: Plan) -> list[str]:
+    """How the images are attacked: the search's keywords, and libraries in use."""
+    used = dict.fromkeys(ATTACKS[group.attack].library for group in plan.grid)
+    return [f"{key} {of}" for key, of in plan.search.items()] + list(filter(None, used))
 
 
 def check_flags(args: Any) -> None:
@@ -102,7 +110,7 @@ def planned(
     if args.momentum:
         search["momentum"] = args.momentum
     grid = groups(
-        args.attacks,
+        libraries.listed(args.attacks),
         numbers("confidences", args.confidences) or preset.confidences[dataset.like],
         numbers("betas", args.betas) or preset.betas,
         sweep=search["search"] == "primal_dual",

@@ -121,6 +121,7 @@ class Attack:
         parameter: what its runs differ in: the confidence; or something of its own that
             takes the confidence's place, such as "epsilon"; or None, and it runs once.
         values: of a parameter of its own; the confidences are the evaluation's.
+        library: name and version of the one that it is of, where it is not from here.
     """
 
     craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
@@ -128,6 +129,7 @@ class Attack:
     title: str
     parameter: str | None = CONFIDENCE
     values: tuple[float, ...] = ()
+    library: str = ""
 
 
 def _carlini_wagner(

@@ -92,7 +92,14 @@ def define_size(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     for name, default, text in (
-        ("attacks", "cw,ead", "attacks, of cw, ead and your own."),
+        (
+            "attacks",
+            "cw,ead",
+            (
+                "attacks, of cw, ead, your own, and by name those of Foolbox and ART, such "
+                "as 'foolbox:LinfFastGradientAttack(epsilon=[0.1,0.2])'."
+            ),
+        ),
         ("confidences", None, "values of kappa, such as 0,10,20 [as the preset]."),
         (
             "betas",
@@ -105,6 +112,12 @@ def define_size(values: flags.FlagValues) -> None:
 
 def define_search(values: flags.FlagValues) -> None:
     """The flags that say how the images are attacked."""
+    flags.DEFINE_boolean(
+        "list_attacks",
+        False,
+        "How it is attacked: print the attacks that there are, and end.",
+        flag_values=values,
+    )
     flags.DEFINE_enum(
         "search",
         None,
@@ -132,6 +145,8 @@ def define_search(values: flags.FlagValues) -> None:
 
 def doing(args: Any) -> str:
     """What a run says first."""
+    if args.list_attacks:
+        return "Attacks; loading TensorFlow ..."
     what = args.defence or ", ".join(args.variants or ["D", "D+JSD"])
     return (
         f"{args.dataset}: {what} with the {args.preset} preset; loading TensorFlow ..."
@@ -140,8 +155,11 @@ def doing(args: Any) -> str:
 
 def do(args: Any) -> None:
     """The whole path from data to report, as the flags say."""
-    from eval import experiment
+    from eval import experiment, libraries
 
+    if args.list_attacks:
+        print(libraries.list_of_attacks())
+        return
     experiment.run(args)
 
 
