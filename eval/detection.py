@@ -95,6 +95,7 @@ def rows(results: Results) -> list[dict]:
                         **case.columns,
                         "detector": detector,
                         **rates(clean[detector], marks[result.success]),
+                        **case.run.axis,
                     }
                 )
     return found

@@ -40,15 +40,10 @@ class Run:
         return known.parameter if known else CONFIDENCE
 
     @property
-    def columns(self) -> dict:
-        """What rows say of it."""
-        parameter, value = self.parameter, self.confidence
-        return {
-            "beta": self.beta,
-            "confidence": value if parameter == CONFIDENCE else None,
-            "parameter": parameter,
-            "value": value if parameter else None,
-        }
+    def axis(self) -> dict:
+        """What rows say of its place among the runs of its attack."""
+        value = self.confidence if self.parameter else None
+        return {"parameter": self.parameter, "value": value}
 
     @property
     def setting(self) -> str:
@@ -70,7 +65,13 @@ class Case(NamedTuple):
     @property
     def columns(self) -> dict:
         """What rows say of it."""
-        return {"attack": self.run.attack, "rule": self.rule, **self.run.columns}
+        kappa = self.run.confidence if self.run.parameter == CONFIDENCE else None
+        return {
+            "attack": self.run.attack,
+            "rule": self.rule,
+            "beta": self.run.beta,
+            "confidence": kappa,
+        }
 
     @property
     def title(self) -> str:

@@ -304,8 +304,6 @@ def row(name: str, examples: Examples, outcome: Outcome, clean: Outcome | None) 
         "rule": rule,
         "beta": None,
         "confidence": file.confidence,
-        "parameter": None if file.confidence is None else CONFIDENCE,
-        "value": file.confidence,
         "num_examples": count,
         "success_undefended": float(success.mean()),
         **scores(outcome),
@@ -313,6 +311,8 @@ def row(name: str, examples: Examples, outcome: Outcome, clean: Outcome | None) 
         "clean_accuracy_none": undefended and undefended.none,
         "clean_accuracy_both": undefended and undefended.both,
         "seed": None,
+        "parameter": None if file.confidence is None else CONFIDENCE,
+        "value": file.confidence,
         "examples": str(file.path),
     }
 

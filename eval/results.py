@@ -86,6 +86,7 @@ class Results:
             "clean_accuracy_none": clean.none,
             "clean_accuracy_both": clean.both,
             "seed": self.seed,
+            **case.run.axis,
         }
 
     def chance(self) -> list[dict]:
@@ -106,6 +107,7 @@ class Results:
                 "num_examples": len(self.examples.labels),
                 "num_trainings": len(names),
                 **_spread([rows[name, case]["asr"] for name in names]),
+                **case.run.axis,
             }
             for variant, names in by_variant.items()
             if len(names) > 1

@@ -30,7 +30,7 @@ KEYS = [
     *("dataset", "variant", "attack", "rule", "beta", "confidence", "num_examples"),
     *("success_undefended", "accuracy_none", "accuracy_detector", "accuracy_reformer"),
     *("accuracy_both", "asr", "asr_low", "asr_high", "mean_l1", "mean_l2", "mean_linf"),
-    *("clean_accuracy_none", "clean_accuracy_both", "seed"),
+    *("clean_accuracy_none", "clean_accuracy_both", "seed", "parameter", "value"),
 ]
 TINY = Preset(
     num_examples=COUNT,
