@@ -82,12 +82,16 @@ class Attack:
         has_beta: whether it runs once for each beta.
         title: its name in tables and figures.
         has_confidence: whether it runs once for each confidence; else once, at 0.
+        has_constraints: whether it takes `constraints`, from images to [N, J], and a
+            classifier whose logits are [N, M, K]: what an attacker needs who knows the
+            defence.
     """
 
     craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
     has_beta: bool
     title: str
     has_confidence: bool = True
+    has_constraints: bool = False
 
 
 def _carlini_wagner(
@@ -109,8 +113,8 @@ def _elastic_net(
 
 
 ATTACKS = {
-    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W"),
-    "ead": Attack(_elastic_net, has_beta=True, title="EAD"),
+    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W", has_constraints=True),
+    "ead": Attack(_elastic_net, has_beta=True, title="EAD", has_constraints=True),
 }
 
 
