@@ -13,7 +13,7 @@ from eval.grid import ATTACKS, Case, Group, Run
 from eval.results import Results, VariantResults
 from eval.store import Store
 from eval.subject import Defence, Subject
-from magnet_tf import datasets
+from eval.target import Target, undefended
 from magnet_tf.arrays import in_batches, predicted
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
@@ -60,19 +60,28 @@ class Evaluation:
         subject: the dataset, its classifier and the defences.
         plan: what is done to them.
         store: of the finished work.
+        target: what the examples are crafted on; None: the undefended classifier.
 
     Raises:
         EvaluationError: the classifier gets too few test images right.
 
     Attributes:
-        examples: the images that are attacked, and their labels.
+        chosen: indices of the test images that are attacked.
+        examples: these images, and their labels.
     """
 
-    def __init__(self, subject: Subject, plan: Plan, store: Store):
+    def __init__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        store: Store,
+        target: Target | None = None,
+    ):
         self.subject, self.plan, self.store = subject, plan, store
+        self.target = target or undefended(subject.classifier, subject.fingerprint)
         self._code = {"modules": dict(plan.modules)} if plan.modules else {}
-        chosen, test = self._choose(), subject.dataset.test
-        self.examples = datasets.Split(test.images[chosen], test.labels[chosen])
+        self.chosen = self._choose()
+        self.examples = subject.dataset.test.at(self.chosen)
 
     def run(self) -> Results:
         """Crafts and judges what is not in the store."""
@@ -120,7 +129,8 @@ class Evaluation:
                     missing.append((left, chunk))
         total = sum(len(group.runs) for group in self.plan.grid) * len(chunks)
         print(
-            f"attacks: {len(parts)} of {total} parts reused, {total - len(parts)} to craft"
+            " ".join(["attacks", *self.target.folder.split("/")]).rstrip()
+            + f": {len(parts)} of {total} parts reused, {total - len(parts)} to craft"
         )
         with tqdm(missing, unit="part", disable=not missing or None) as bar:
             for group, chunk in bar:
@@ -153,13 +163,14 @@ class Evaluation:
         """The name of a run's part in the store, and what it depends on beside the run."""
         library = ATTACKS[run.attack].library
         settings = {
-            "classifier": self.subject.fingerprint,
+            **self.target.settings,
             "images": _digest(chunk.images, chunk.labels),
             "search": dict(self.plan.search),
             **self._code,
             **({"library": library} if library else {}),
         }
-        return f"attacks/{run.name}-{chunk.index:03d}", settings
+        name = f"{self.target.folder}{run.name}-{chunk.index:03d}"
+        return f"attacks/{name}", settings
 
     def _stored(self, run: Run, chunk: Chunk) -> dict[str, AttackResult] | None:
         """A run's part by rule, where the store has it."""
@@ -175,14 +186,17 @@ class Evaluation:
     def _craft(
         self, group: Group, chunk: Chunk
     ) -> Sequence[Mapping[str, AttackResult]]:
+        classifier, constraints = self.target.asked()
+        among = {"constraints": constraints} if constraints else {}
         try:
             return ATTACKS[group.attack].craft(
-                self.subject.classifier,
+                classifier,
                 chunk.images,
                 chunk.labels,
                 group,
                 batch_size=CHUNK,
                 progress=True,
+                **among,
                 **self.plan.search,
             )
         except attacks.InputError as error:
@@ -191,11 +205,11 @@ class Evaluation:
     def judge(self, crafted: Mapping[Case, AttackResult]) -> dict[str, VariantResults]:
         """What each defence makes of the clean test images and of adversarial examples."""
         images, labels = self.subject.dataset.test
+        folder = self.target.folder
         inputs = {"clean": (images, labels)} | {
-            case.name: (result.adversarial, self.examples.labels)
+            f"{folder}{case.name}": (result.adversarial, self.examples.labels)
             for case, result in crafted.items()
         }
-        digests = {name: _digest(*of) for name, of in inputs.items()}
         found = {}
         total = len(inputs) * len(self.subject.defences)
         with tqdm(total=total, unit="verdict", leave=False, disable=None) as bar:
@@ -203,29 +217,32 @@ class Evaluation:
                 bar.set_description(name)
                 outcomes = {}
                 for of, (images, labels) in inputs.items():
-                    outcomes[of], thresholds = self._outcome(
-                        f"verdicts/{name}/{of}", defence, digests[of], images, labels
+                    outcomes[of], thresholds = self.outcome(
+                        f"{name}/{of}", defence, images, labels
                     )
                     bar.update()
-                attacked = {case: outcomes[case.name] for case in crafted}
+                attacked = {case: outcomes[folder + case.name] for case in crafted}
                 found[name] = VariantResults(
                     defence.variant, thresholds, outcomes["clean"], attacked
                 )
         return found
 
-    def _outcome(
-        self,
-        name: str,
-        defence: Defence,
-        digest: str,
-        images: np.ndarray,
-        labels: np.ndarray,
+    def outcome(
+        self, name: str, defence: Defence, images: np.ndarray, labels: np.ndarray
     ) -> tuple[Outcome, dict[str, float]]:
-        """What a defence makes of images, from the store or now, and its thresholds."""
+        """What a defence makes of images, from the store or now, and its thresholds.
+
+        Args:
+            name: of the verdict's file.
+            defence: that judges.
+            images: float32 [N, H, W, C] in [0, 1].
+            labels: int [N].
+        """
+        name = f"verdicts/{name}"
         settings = {
             "classifier": self.subject.fingerprint,
             "defence": defence.settings,
-            "images": digest,
+            "images": _digest(images, labels),
             **self._code,
         }
         if (saved := self.store.load(name, settings)) is None:

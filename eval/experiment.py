@@ -1,6 +1,7 @@
 """From the flags of an evaluation to its reports: plan, subject, evaluation, publication."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,31 @@ from eval.store import Store
 from magnet_tf import datasets, variants, zoo
 
 
-def run(args: Any) -> None:
-    """The whole path from data to report.
+@dataclass(frozen=True)
+class Prepared:
+    """What the flags of an evaluation ask for.
+
+    Attributes:
+        plan: what is done.
+        preset: that they name.
+        dataset: likewise.
+        directory: where the results go.
+        subject: what is evaluated; models that are missing are then trained.
+    """
+
+    plan: Plan
+    preset: Preset
+    dataset: datasets.Dataset
+    directory: Path
+    subject: Callable[[], subject.Subject]
+
+
+def prepare(args: Any, suffix: str = "") -> Prepared:
+    """What can be known before anything is written or trained.
 
     Args:
-        args: the flags of `eval.oblivious`.
+        args: the flags.
+        suffix: of the directory's name, where the flags give none.
 
     Raises:
         UserError: something that the flags ask for cannot be had.
@@ -39,22 +60,40 @@ def run(args: Any) -> None:
     check_names("attacks", names, ATTACKS)
     dataset = datasets.load(args.dataset)
     plan = planned(args, preset, dataset, modules)
-    directory = Path(args.output_dir or f"runs/{dataset.name}-{args.preset}")
+    default = f"runs/{dataset.name}-{args.preset}{suffix}"
+    directory = Path(args.output_dir or default)
     # A user's own files are looked at before the directory becomes this run's.
     chosen = subject_of(args, preset, dataset, directory)
-    with Store(directory, settings(args, plan, preset, dataset)) as store:
-        of = chosen() if callable(chosen) else chosen
+    made = chosen if callable(chosen) else lambda: chosen
+    return Prepared(plan, preset, dataset, directory, made)
+
+
+def run(args: Any) -> None:
+    """The whole path from data to report.
+
+    Args:
+        args: the flags of `eval.oblivious`.
+
+    Raises:
+        UserError: something that the flags ask for cannot be had.
+    """
+    asked = prepare(args)
+    plan, directory = asked.plan, asked.directory
+    with Store(directory, settings(args, asked)) as store:
+        of = asked.subject()
         evaluation = Evaluation(of, plan, store)
         results = evaluation.run()
         if not args.defence:  # which its user has
             publication.keep_defences(directory, of.defences, store)
         print(f"{directory}: {store.reused} files reused, {store.made} made\n")
-        made_by = {
-            "command": f"`{magnet_cli.command_line()}`",
-            "attacks": ", ".join(described(plan)),
-            **of.made_by,
-        }
-        publication.write(directory, results, made_by, evaluation.healed)
+        publication.write(directory, results, made_by(asked, of), evaluation.healed)
+
+
+def made_by(asked: Prepared, of: subject.Subject) -> dict[str, str]:
+    """What results come from, {part: description}."""
+    command = f"`{magnet_cli.command_line()}`"
+    attacks = ", ".join(described(asked.plan))
+    return {"command": command, "attacks": attacks, **of.made_by}
 
 
 def described(plan: Plan) -> list[str]:
@@ -118,15 +157,15 @@ def planned(
     return Plan(grid, search, num_examples, args.seed, modules)
 
 
-def settings(args: Any, plan: Plan, preset: Preset, dataset: datasets.Dataset) -> dict:
+def settings(args: Any, asked: Prepared) -> dict:
     """What a directory's results have in common."""
     return {
-        "dataset": dataset.identity,
+        "dataset": asked.dataset.identity,
         "classifier": args.classifier,
-        "num_examples": plan.num_examples,
-        "seed": plan.seed,
-        **plan.search,
-        "training_steps": preset.training_steps,
+        "num_examples": asked.plan.num_examples,
+        "seed": asked.plan.seed,
+        **asked.plan.search,
+        "training_steps": asked.preset.training_steps,
     }
 
 
@@ -144,14 +183,9 @@ def subject_of(
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variants", names, known)
 
-    def models(place: Path, seed: int) -> Models:
-        own = args.classifier and Path(args.classifier)
-        recipe = preset.recipe, preset.training_steps
-        return Models(place, dataset, *recipe, seed, own)
-
     def with_seeds(base: subject.Subject) -> subject.Subject:
         others = [
-            models(directory / f"models/seed{seed}", seed)
+            models_at(directory / f"models/seed{seed}", seed, args, preset, dataset)
             for seed in range(args.seed + 1, args.seed + args.defence_seeds)
         ]
         return subject.with_others(base, others, names)
@@ -162,9 +196,16 @@ def subject_of(
     if place == "zoo" and not args.classifier:
         base = subject.from_zoo(dataset, names)
         return (lambda: with_seeds(base)) if args.defence_seeds > 1 else base
-    first = models(
-        zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place), args.seed
-    )
+    folder = zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place)
+    first = models_at(folder, args.seed, args, preset, dataset)
     if args.classifier:
         subject.check_fit(first.classifier.model, dataset)
     return lambda: with_seeds(subject.from_models(first, names))
+
+
+def models_at(
+    place: Path, seed: int, args: Any, preset: Preset, dataset: datasets.Dataset
+) -> Models:
+    """Models at a place, which are trained there, as flags and preset say, where missing."""
+    own = args.classifier and Path(args.classifier)
+    return Models(place, dataset, preset.recipe, preset.training_steps, seed, own)

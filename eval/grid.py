@@ -123,6 +123,9 @@ class Attack:
             takes the confidence's place, such as "epsilon"; or None, and it runs once.
         values: of a parameter of its own; the confidences are the evaluation's.
         library: name and version of the one that it is of, where it is not from here.
+        has_constraints: whether it takes `constraints`, from images to [N, J], and a
+            classifier whose logits are [N, M, K]: what an attacker needs who knows the
+            defence.
     """
 
     craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
@@ -131,6 +134,7 @@ class Attack:
     parameter: str | None = CONFIDENCE
     values: tuple[float, ...] = ()
     library: str = ""
+    has_constraints: bool = False
 
 
 def _carlini_wagner(
@@ -152,8 +156,8 @@ def _elastic_net(
 
 
 ATTACKS = {
-    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W"),
-    "ead": Attack(_elastic_net, has_beta=True, title="EAD"),
+    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W", has_constraints=True),
+    "ead": Attack(_elastic_net, has_beta=True, title="EAD", has_constraints=True),
 }
 
 

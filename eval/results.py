@@ -1,5 +1,6 @@
 """What an evaluation found: each variant's results, and the rows of `results.json`."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,14 +50,35 @@ class Results:
 
     def rows(self) -> list[dict]:
         """A row for each variant and case, as `results.json` has them."""
-        return [row for row, _ in self._rows_and_cases()]
+        return [row for row, _ in self.rows_and_cases()]
 
-    def _rows_and_cases(self) -> list[tuple[dict, Case]]:
+    def rows_and_cases(self) -> list[tuple[dict, Case]]:
+        """The rows, each with its case."""
         return [
             (self._row(name, case), case)
             for name in self.variants
             for case in self._cases()
         ]
+
+    def at(self, index: np.ndarray) -> "Results":
+        """The same of some of the attacked images alone; the clean test images stay.
+
+        Args:
+            index: their places, or bool [N].
+        """
+        crafted = {
+            case: AttackResult(*(field[index] for field in of))
+            for case, of in self.crafted.items()
+        }
+        variants = {
+            name: dataclasses.replace(
+                of, attacked={case: its.at(index) for case, its in of.attacked.items()}
+            )
+            for name, of in self.variants.items()
+        }
+        return Results(
+            self.dataset, self.seed, self.examples.at(index), crafted, variants
+        )
 
     def _cases(self) -> list[Case]:
         """By attack, beta and rule; the confidences stay in their order."""
@@ -95,7 +117,7 @@ class Results:
         Rows with the least, the median and the largest attack success rate; none where
         every variant was trained once.
         """
-        rows = {(row["variant"], case): row for row, case in self._rows_and_cases()}
+        rows = {(row["variant"], case): row for row, case in self.rows_and_cases()}
         by_variant: dict[str, list[str]] = {}
         for name, of in self.variants.items():
             by_variant.setdefault(of.variant, []).append(name)

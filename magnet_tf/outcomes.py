@@ -60,6 +60,13 @@ class Outcome:
             marks=verdict.marks,
         )
 
+    def at(self, index: np.ndarray) -> "Outcome":
+        """The same of the inputs at these places alone."""
+        marks = {name: of[index] for name, of in self.marks.items()}
+        return Outcome(
+            self.right[index], self.right_healed[index], self.passed[index], marks
+        )
+
     @property
     def got_past(self) -> np.ndarray:
         """bool [N], the input passes all detectors and is misclassified when healed."""
