@@ -13,7 +13,7 @@ from absl import flags
 import magnet_cli
 
 
-def define_flags(values: flags.FlagValues) -> None:
+def define(values: flags.FlagValues) -> None:
     """The command's flags."""
     flags.DEFINE_string(
         "dataset",
@@ -128,7 +128,7 @@ def stored_results(path: Path, settings: dict) -> dict:
 COMMAND = magnet_cli.Command(
     name="eval.benchmark",
     summary="Measures how fast and how good the attacks are beside Foolbox's and ART's.",
-    define=define_flags,
+    define=define,
     do=do,
     doing=lambda args: f"{args.dataset}: benchmark; loading TensorFlow ...",
 )

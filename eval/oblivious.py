@@ -13,7 +13,7 @@ import magnet_cli
 from eval.presets import PRESETS
 
 
-def define_flags(values: flags.FlagValues) -> None:
+def define(values: flags.FlagValues) -> None:
     """The command's flags."""
     define_subject(values)
     define_chance(values)
@@ -200,7 +200,7 @@ COMMAND = magnet_cli.Command(
     name="eval.oblivious",
     summary="Attacks an undefended classifier and reports what gets past MagNet. The same "
     "command goes on after an interruption, and does only what is missing.",
-    define=define_flags,
+    define=define,
     do=do,
     doing=doing,
 )

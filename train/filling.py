@@ -24,7 +24,8 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
 
     Raises:
         TrainingError: the dataset has no variants, or there is no finished classifier.
-        CardError: a model is damaged, was trained on other data or not here.
+        CardError: a model is damaged, was trained on other data or not here, or is an
+            autoencoder of another kind than its name says.
     """
     if name not in variants.VARIANTS:
         raise TrainingError(
@@ -40,8 +41,8 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
     done = []
     for variant, spec in variants.VARIANTS[name].items():
         found = {
-            key: copy(source / f"autoencoder_{key}.keras", target, name)
-            for key in spec.autoencoders
+            key: copy(source / f"autoencoder_{key}.keras", target, name, **vars(asked))
+            for key, asked in spec.autoencoders.items()
         }
         autoencoders = {key: one for key, one in found.items() if one}
         card_path = target / f"{variant}.json"
@@ -105,20 +106,23 @@ def _part(
     return thresholds, dataclasses.replace(outcome, passed=np.all(passed, axis=0))
 
 
-def copy(source: Path, target: Path, name: str) -> cards.Trained | None:
+def copy(
+    source: Path, target: Path, name: str, **asked: object
+) -> cards.Trained | None:
     """The finished model at `source`, copied with its card; None where there is none.
 
     A copy that is there already stays: written again, its file would be another.
 
     Args:
         source: of the model. target: a folder. name: of the dataset it must be trained on.
+        asked: what else its card must say.
 
     Raises:
-        CardError: the model or its card is damaged, was trained on other data or not here.
+        CardError: the model or its card is damaged, or it was trained otherwise or not here.
     """
     if not source.exists():
         return None
-    trained = cards.load(source, dataset=name)
+    trained = cards.load(source, dataset=name, **asked)
     path = target / source.name
     try:
         there = cards.checked(path)

@@ -76,6 +76,20 @@ def test_models_of_another_dataset_are_refused(models, tmp_path):
         copy(models / "classifier.keras", tmp_path, "mnist")
 
 
+def test_an_autoencoder_under_anothers_name_is_refused(models, tmp_path):
+    """With its card, and so in itself whole."""
+    for suffix in (".keras", ".json"):
+        shutil.copy(
+            models / f"autoencoder_II{suffix}", models / f"autoencoder_I{suffix}"
+        )
+    message = (
+        r"autoencoder_I\.keras was trained with structure \[3\], not \[3, 'average'"
+    )
+    with pytest.raises(cards.CardError, match=message):
+        fill("digits", models, tmp_path / "zoo")
+    assert not (tmp_path / "zoo/autoencoder_I.keras").exists()
+
+
 def test_no_classifier(tmp_path):
     with pytest.raises(TrainingError, match="holds no finished classifier.keras"):
         fill("digits", tmp_path / "none", tmp_path / "zoo")
