@@ -5,20 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
-import attacks
 from attacks import AttackResult
+from eval import work
+from eval.engines import Engine, Item, Local
 from eval.grid import ATTACKS, Case, Group, Run
 from eval.results import Results, VariantResults
 from eval.store import Store
 from eval.subject import Defence, Subject
 from eval.target import Target, undefended
 from magnet_tf.arrays import in_batches, predicted
+from magnet_tf.datasets import Split
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
-
-CHUNK = 64  # images that are attacked, and saved, together
 
 
 class EvaluationError(UserError, ValueError):
@@ -61,6 +60,7 @@ class Evaluation:
         plan: what is done to them.
         store: of the finished work.
         target: what the examples are crafted on; None: the undefended classifier.
+        engine: where the work is done; None: here.
 
     Raises:
         EvaluationError: the classifier gets too few test images right.
@@ -76,9 +76,11 @@ class Evaluation:
         plan: Plan,
         store: Store,
         target: Target | None = None,
+        engine: Engine | None = None,
     ):
         self.subject, self.plan, self.store = subject, plan, store
         self.target = target or undefended(subject.classifier, subject.fingerprint)
+        self.engine: Engine = engine or Local()
         self._code = {"modules": dict(plan.modules)} if plan.modules else {}
         self.chosen = self._choose()
         self.examples = subject.dataset.test.at(self.chosen)
@@ -132,18 +134,21 @@ class Evaluation:
             " ".join(["attacks", *self.target.folder.split("/")]).rstrip()
             + f": {len(parts)} of {total} parts reused, {total - len(parts)} to craft"
         )
-        with tqdm(missing, unit="part", disable=not missing or None) as bar:
-            for group, chunk in bar:
-                bar.set_description(group.name)
-                crafted = self._craft(group, chunk)
-                for run, results in zip(group.runs, crafted, strict=True):
-                    parts[run, chunk.index] = results
-                    arrays = {
-                        f"{rule}/{field}": value
-                        for rule, result in results.items()
-                        for field, value in result.arrays().items()
-                    }
-                    self.store.save(*self._key(run, chunk), arrays)
+        target = self.engine.share(self.target)
+        items = [
+            Item(group.name, work.craft, (target, *self._given(group, chunk)))
+            for group, chunk in missing
+        ]
+        for place, crafted in self.engine.run(items, "part"):
+            group, chunk = missing[place]
+            for run, results in zip(group.runs, crafted, strict=True):
+                parts[run, chunk.index] = results
+                arrays = {
+                    f"{rule}/{field}": value
+                    for rule, result in results.items()
+                    for field, value in result.arrays().items()
+                }
+                self.store.save(*self._key(run, chunk), arrays)
         return {
             Case(run, rule): AttackResult.joined(
                 [parts[run, index][rule] for index in range(len(chunks))]
@@ -155,7 +160,7 @@ class Evaluation:
 
     def _chunks(self) -> list[Chunk]:
         """The examples in parts of nearly equal size."""
-        parts = -(-len(self.examples.labels) // CHUNK)
+        parts = -(-len(self.examples.labels) // work.CHUNK)
         images, labels = (np.array_split(of, parts) for of in self.examples)
         return [Chunk(index, *of) for index, of in enumerate(zip(images, labels))]
 
@@ -183,49 +188,55 @@ class Evaluation:
             by_rule.setdefault(rule, {})[field] = value
         return {rule: AttackResult(**of) for rule, of in by_rule.items()}
 
-    def _craft(
-        self, group: Group, chunk: Chunk
-    ) -> Sequence[Mapping[str, AttackResult]]:
-        classifier, constraints = self.target.asked()
-        among = {"constraints": constraints} if constraints else {}
-        try:
-            return ATTACKS[group.attack].craft(
-                classifier,
-                chunk.images,
-                chunk.labels,
-                group,
-                batch_size=CHUNK,
-                progress=True,
-                **among,
-                **self.plan.search,
-            )
-        except attacks.InputError as error:
-            raise EvaluationError(f"{group.name}: {error}") from error
+    def _given(self, group: Group, chunk: Chunk) -> tuple:
+        """What `work.craft` takes beside the target."""
+        images = self.engine.share(chunk.images)
+        search, modules = dict(self.plan.search), list(self.plan.modules)
+        return images, chunk.labels, group, search, modules, self.engine.watched
 
     def judge(self, crafted: Mapping[Case, AttackResult]) -> dict[str, VariantResults]:
         """What each defence makes of the clean test images and of adversarial examples."""
-        images, labels = self.subject.dataset.test
         folder = self.target.folder
-        inputs = {"clean": (images, labels)} | {
-            f"{folder}{case.name}": (result.adversarial, self.examples.labels)
+        inputs = {"clean": self.subject.dataset.test} | {
+            f"{folder}{case.name}": Split(result.adversarial, self.examples.labels)
             for case, result in crafted.items()
         }
+        keys = {
+            (name, of): self._verdict(f"{name}/{of}", defence, split)
+            for name, defence in self.subject.defences.items()
+            for of, split in inputs.items()
+        }
+        loaded = {key: self.store.load(*where) for key, where in keys.items()}
+        saved = {key: arrays for key, arrays in loaded.items() if arrays is not None}
+        missing = [key for key in keys if key not in saved]
+        items = [self._judging(name, *inputs[of]) for name, of in missing]
+        for place, arrays in self.engine.run(items, "verdict"):
+            self.store.save(*keys[missing[place]], arrays)
+            saved[missing[place]] = arrays
         found = {}
-        total = len(inputs) * len(self.subject.defences)
-        with tqdm(total=total, unit="verdict", leave=False, disable=None) as bar:
-            for name, defence in self.subject.defences.items():
-                bar.set_description(name)
-                outcomes = {}
-                for of, (images, labels) in inputs.items():
-                    outcomes[of], thresholds = self.outcome(
-                        f"{name}/{of}", defence, images, labels
-                    )
-                    bar.update()
-                attacked = {case: outcomes[folder + case.name] for case in crafted}
-                found[name] = VariantResults(
-                    defence.variant, thresholds, outcomes["clean"], attacked
-                )
+        for name, defence in self.subject.defences.items():
+            outcomes = {
+                of: work.outcome(saved[name, of], defence.detectors) for of in inputs
+            }
+            clean, thresholds = outcomes["clean"]
+            attacked = {case: outcomes[folder + case.name][0] for case in crafted}
+            found[name] = VariantResults(defence.variant, thresholds, clean, attacked)
         return found
+
+    def _judging(self, name: str, images: np.ndarray, labels: np.ndarray) -> Item:
+        defence = self.subject.defences[name]
+        magnet = self.engine.share(defence.magnet())
+        return Item(name, work.judge, (magnet, images, labels, defence.detectors))
+
+    def _verdict(self, name: str, defence: Defence, of: Split) -> tuple[str, dict]:
+        """The name of a verdict in the store, and what it depends on."""
+        settings = {
+            "classifier": self.subject.fingerprint,
+            "defence": defence.settings,
+            "images": _digest(*of),
+            **self._code,
+        }
+        return f"verdicts/{name}", settings
 
     def outcome(
         self, name: str, defence: Defence, images: np.ndarray, labels: np.ndarray
@@ -238,27 +249,11 @@ class Evaluation:
             images: float32 [N, H, W, C] in [0, 1].
             labels: int [N].
         """
-        name = f"verdicts/{name}"
-        settings = {
-            "classifier": self.subject.fingerprint,
-            "defence": defence.settings,
-            "images": _digest(images, labels),
-            **self._code,
-        }
-        if (saved := self.store.load(name, settings)) is None:
-            magnet = defence.magnet()
-            outcome, of = Outcome.of(magnet, images, labels), defence.detectors
-            saved = {
-                "right": outcome.right,
-                "right_healed": outcome.right_healed,
-                "passed": outcome.passed,
-                "thresholds": np.array([magnet.thresholds[d] for d in of]),
-                "marks": np.array([outcome.marks[d] for d in of]),
-            }
-            self.store.save(name, settings, saved)
-        marks, thresholds = saved.pop("marks"), saved.pop("thresholds").tolist()
-        outcome = Outcome(**saved, marks=dict(zip(defence.detectors, marks)))
-        return outcome, dict(zip(defence.detectors, thresholds))
+        key = self._verdict(name, defence, Split(images, labels))
+        if (saved := self.store.load(*key)) is None:
+            saved = work.judge(defence.magnet(), images, labels, defence.detectors)
+            self.store.save(*key, saved)
+        return work.outcome(saved, defence.detectors)
 
     def healed(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What each defence's reformer makes of images, to be looked at.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import magnet_cli
-from eval import libraries, publication, subject
+from eval import engines, libraries, publication, subject
 from eval.arguments import (
     FlagError,
     check_backend,
@@ -79,9 +79,14 @@ def run(args: Any) -> None:
     """
     asked = prepare(args)
     plan, directory = asked.plan, asked.directory
-    with Store(directory, settings(args, asked)) as store:
+    with (
+        Store(directory, settings(args, asked)) as store,
+        engines.chosen(
+            args.engine, args.ray_address, args.item_cpus, args.item_gpus
+        ) as engine,
+    ):
         of = asked.subject()
-        evaluation = Evaluation(of, plan, store)
+        evaluation = Evaluation(of, plan, store, engine=engine)
         results = evaluation.run()
         if not args.defence:  # which its user has
             publication.keep_defences(directory, of.defences, store)

@@ -22,7 +22,7 @@ from eval.published_mnist import MNIST, load_mnist
 from eval.results import scores
 from eval.store import Store
 from magnet_tf import MagNet, legacy, saved, variants
-from magnet_tf.arrays import predicted
+from magnet_tf.arrays import fits, predicted
 from magnet_tf.errors import UserError
 from magnet_tf.magnet import check_logits
 from magnet_tf.outcomes import Outcome
@@ -197,14 +197,6 @@ def check_shapes(
                 f"{file.path} must hold images of shape {wanted}, as the defence takes "
                 f"them, got {file.images.shape[1:]}."
             )
-
-
-def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
-    """Whether images of a shape are what a model takes, as far as it says."""
-    return wanted is None or (
-        len(shape) == len(wanted)
-        and all(want in (None, got) for want, got in zip(wanted, shape))
-    )
 
 
 def check_classes(magnet: MagNet, examples: Sequence[Examples]) -> None:

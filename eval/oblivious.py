@@ -19,6 +19,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_chance(values)
     define_size(values)
     define_search(values)
+    define_engine(values)
     flags.DEFINE_integer(
         "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
     )
@@ -139,6 +140,38 @@ def define_search(values: flags.FlagValues) -> None:
         None,
         "How it is attacked: modules to import first, which register your classes and "
         "attacks.",
+        flag_values=values,
+    )
+
+
+def define_engine(values: flags.FlagValues) -> None:
+    """The flags that say where the work is done."""
+    flags.DEFINE_enum(
+        "engine",
+        "local",
+        ["local", "ray"],
+        "Where it runs: in this process, or on Ray.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "ray_address",
+        None,
+        "Where it runs: the Ray cluster to join, 'auto' for one that was started on this "
+        "machine [Ray is started here, for this run].",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "item_cpus",
+        None,
+        "Where it runs: processors that a piece of work takes of the cluster [1].",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "item_gpus",
+        0.0,
+        "Where it runs: GPUs that a piece of work takes, 0.5 for two at a time on one.",
+        lower_bound=0.0,
         flag_values=values,
     )
 

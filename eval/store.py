@@ -3,9 +3,6 @@
 import contextlib
 import hashlib
 import json
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,21 +14,6 @@ from magnet_tf.errors import UserError
 from magnet_tf.files import set_aside, write, write_text
 
 OUTDATED = "outdated"
-
-# What NumPy, zipfile and zlib raise for files that are not as they were written.
-DAMAGE = (
-    EOFError,
-    KeyError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    tokenize.TokenError,  # of a header, from Python 3.12 on
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class StoreError(UserError, RuntimeError):
@@ -126,7 +108,7 @@ class Store:
             )
             if digest != _digest(stored_name, stored, arrays):
                 raise ValueError("its content does not match its digest")
-        except DAMAGE as error:
+        except files.DAMAGE as error:
             set_aside(path, f"is damaged ({error}) and is made again")
             return None
         if stored_name != name:
@@ -186,7 +168,7 @@ def _settings_in(path: Path) -> dict | None:
         settings = content["settings"]
         if content["digest"] != _digest(path.name, _text(settings), {}):
             raise ValueError("its content does not match its digest")
-    except DAMAGE as error:
+    except files.DAMAGE as error:
         set_aside(path, f"is damaged ({error})")
         return None
     return settings

@@ -10,7 +10,7 @@ import keras
 
 from eval.models import Models, described
 from magnet_tf import MagNet, cards, datasets, files, saved, variants, zoo
-from magnet_tf.arrays import predicted
+from magnet_tf.arrays import fits, image_shape, predicted
 from magnet_tf.errors import UserError
 from magnet_tf.magnet import check_logits
 
@@ -172,17 +172,13 @@ def check_fit(classifier: keras.Model, dataset: datasets.Dataset) -> None:
     Raises:
         SubjectError: it is not.
     """
-    images = dataset.test.images[:16]
-    shape = getattr(classifier, "input_shape", None)
-    if isinstance(shape, tuple) and not (
-        len(shape) == images.ndim
-        and all(want in (None, got) for want, got in zip(shape[1:], images.shape[1:]))
-    ):
+    wanted = image_shape(classifier)
+    if not fits(dataset.image_shape, wanted):
         raise SubjectError(
-            f"the classifier takes images of shape {shape[1:]}, the dataset's have "
-            f"{images.shape[1:]}."
+            f"the classifier takes images of shape {wanted}, the dataset's have "
+            f"{dataset.image_shape}."
         )
-    logits = predicted(classifier, images)
+    logits = predicted(classifier, dataset.test.images[:16])
     check_logits(logits)
     if logits.shape[1] != dataset.num_classes:
         raise SubjectError(

@@ -41,9 +41,7 @@ def check_images(
             f"images must be a non-empty array [N, H, W, C], got shape {x.shape}; "
             "a single image is x[np.newaxis]."
         )
-    if shape is not None and any(
-        want not in (None, got) for want, got in zip(shape, x.shape[1:])
-    ):
+    if not fits(x.shape[1:], shape):
         raise InputError(f"the model takes images of shape {shape}, got {x.shape[1:]}.")
     low, high = x.min(), x.max()
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -55,6 +53,20 @@ def check_images(
             f"images must lie in [0, 1], got values from {low:g} to {high:g}; rescale them."
         )
     return x.astype(np.float32, copy=False)
+
+
+def image_shape(model: object) -> tuple[int | None, ...] | None:
+    """(H, W, C) of the images that a model takes, None where it does not say."""
+    shape = getattr(model, "input_shape", None)
+    return shape[1:] if isinstance(shape, tuple) else None
+
+
+def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
+    """Whether images of a shape are what a model takes, as far as it says."""
+    return wanted is None or (
+        len(shape) == len(wanted)
+        and all(want in (None, got) for want, got in zip(wanted, shape))
+    )
 
 
 def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE) -> Any:
@@ -104,10 +116,7 @@ def takes_arrays(method: Callable) -> Callable:
     def wrapper(self: Any, x: Any) -> Any:
         if keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return method(self, x)
-        model = getattr(self, "autoencoder", None)
-        shape = getattr(model, "input_shape", None)  # of a model that says
-        its_shape = shape[1:] if isinstance(shape, tuple) else None
-        x = check_images(x, its_shape)
+        x = check_images(x, image_shape(getattr(self, "autoencoder", None)))
         return in_batches(functools.partial(method, self), x)
 
     return wrapper

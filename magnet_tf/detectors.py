@@ -133,6 +133,11 @@ class DivergenceDetector(keras.layers.Layer):
         return cls(**with_models(config))
 
 
+def log_opinion(logits: Any, temperature: float) -> Any:
+    """Logarithms of a softmax at a temperature, in float64: [N, K] -> [N, K]."""
+    return ops.log_softmax(ops.cast(logits, "float64") / temperature)
+
+
 def jensen_shannon(logits_p: Any, logits_q: Any, temperature: float) -> Any:
     """Jensen-Shannon divergence of two softmaxes at a temperature, in nats.
 
@@ -149,8 +154,7 @@ def jensen_shannon(logits_p: Any, logits_q: Any, temperature: float) -> Any:
     Returns:
         Tensor [N] of float64, from 0 to log 2.
     """
-    log_p = ops.log_softmax(ops.cast(logits_p, "float64") / temperature)
-    log_q = ops.log_softmax(ops.cast(logits_q, "float64") / temperature)
+    log_p, log_q = (log_opinion(logits, temperature) for logits in (logits_p, logits_q))
     difference = log_q - log_p
     log_2 = ops.softplus(ops.zeros_like(difference))  # cancels exactly where P = Q
     kl_p = ops.sum(ops.exp(log_p) * (log_2 - ops.softplus(difference)), axis=-1)
@@ -173,8 +177,7 @@ def log_closeness(logits_p: Any, logits_q: Any, temperature: float) -> Any:
     Returns:
         Tensor [N] of float64, at most 0.
     """
-    log_p = ops.log_softmax(ops.cast(logits_p, "float64") / temperature)
-    log_q = ops.log_softmax(ops.cast(logits_q, "float64") / temperature)
+    log_p, log_q = (log_opinion(logits, temperature) for logits in (logits_p, logits_q))
     difference = log_q - log_p
 
     def log_softplus(z: Any) -> Any:

@@ -15,3 +15,8 @@ class InputError(UserError, ValueError):
 
 class InputTypeError(InputError, TypeError):
     """An argument is of a type that cannot be used."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

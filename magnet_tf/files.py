@@ -6,6 +6,9 @@ import hashlib
 import os
 import shutil
 import sys
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +22,23 @@ FULL = [
     for name in ("ENOSPC", "EDQUOT", "EFBIG")
     if hasattr(errno, name)
 ]
+
+# What NumPy, zipfile and zlib raise for a `.npz` that is not as it was written.
+DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,  # of a header, from Python 3.12 on
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class WriteError(UserError, OSError):

@@ -12,7 +12,13 @@ import numpy as np
 from keras import ops
 
 from magnet_tf import files, once, sharing
-from magnet_tf.arrays import BATCH_SIZE, check_images, in_batches, takes_arrays
+from magnet_tf.arrays import (
+    BATCH_SIZE,
+    check_images,
+    image_shape,
+    in_batches,
+    takes_arrays,
+)
 from magnet_tf.detectors import check_model, relative_excess
 from magnet_tf.errors import InputError, InputTypeError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
@@ -223,8 +229,7 @@ class MagNet(keras.Model):
     @property
     def image_shape(self) -> tuple[int | None, ...] | None:
         """(H, W, C) of the classifier's input, None where the classifier does not say."""
-        shape = getattr(self.classifier, "input_shape", None)
-        return shape[1:] if isinstance(shape, tuple) else None
+        return image_shape(self.classifier)
 
     def call(self, x: Any, training: bool = False) -> dict[str, Any]:
         # Keras hands this default on to parts that do not say training=False themselves

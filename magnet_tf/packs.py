@@ -34,7 +34,10 @@ def all_active(
         ValueError: there is no pack, a pack is empty, or `exponents` names other packs.
     """
     if not packs or not all(packs.values()):
-        raise InputError("a pack needs at least one autoencoder.")
+        sizes = {name: len(models) for name, models in packs.items()}
+        raise InputError(
+            f"expected packs of at least one autoencoder each, got {sizes}."
+        )
     if set(exponents) != set(packs):
         raise InputError(
             f"exponents must name the packs {sorted(packs)}, got {sorted(exponents)}."

@@ -15,7 +15,12 @@ CODE = """
 import json, sys
 sys.modules["tensorflow"] = None  # as where it is not installed
 import magnet_cli, magnet_tf
+from tests.magnet_tf import test_regularizers
 from train import autoencoder
+
+for case in [(256, "float32"), (256, "bfloat16"), (7, "float32")]:
+    test_regularizers.test_is_the_strength_times_the_sum_over_the_batch(*case)
+test_regularizers.test_is_part_of_the_loss_that_training_minimises()
 
 images = magnet_tf.datasets.load("digits").test.images[:16]
 magnet_cli.main(
@@ -54,7 +59,11 @@ def under_jax(folder):
     done = subprocess.run(
         [sys.executable, "-c", CODE],
         cwd=folder,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # finds tests
+        },
         check=False,
         capture_output=True,
         text=True,

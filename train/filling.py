@@ -8,8 +8,8 @@ import numpy as np
 
 from magnet_tf import cards, datasets, variants
 from magnet_tf.outcomes import Outcome
-from magnet_tf.provenance import provenance
 from train.errors import TrainingError
+from train.provenance import provenance
 
 
 def fill(name: str, source: Path, target: Path) -> list[str]:

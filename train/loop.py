@@ -15,11 +15,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from magnet_tf import cards, files
-from magnet_tf.provenance import provenance
 from train import checkpoint
 from train.augmentation import augmented
 from train.errors import TrainingError
 from train.precision import in_bfloat16
+from train.provenance import provenance
 from train.recipes import Recipe
 from train.start import normalise
 

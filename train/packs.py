@@ -56,19 +56,15 @@ def train_pack(
         pack.compile("adam", PackLoss(alpha), jit_compile=precision.compiled_by_xla())
         return pack
 
+    settings = {"dataset": dataset.identity} | dataclasses.asdict(spec)
+    settings |= {"alone": vars(recipe.alone), "count": count, "alpha": alpha}
     return loop.train(
         build,
         autoencoders.add_noise(clean, spec.noise, seed),
         clean,
         recipe.together,
         path,
-        {
-            "dataset": dataset.identity,
-            **dataclasses.asdict(spec),
-            "alone": vars(recipe.alone),
-            "count": count,
-            "alpha": alpha,
-        },
+        settings,
         lambda pack: autoencoders.reconstruction_error(
             pack, dataset.validation.images, spec.noise, seed + 1
         ),

@@ -1,12 +1,10 @@
 """A user's own images and labels in an `.npz` file, as Keras's own datasets have them."""
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from magnet_tf import files
 from magnet_tf.datasets.dataset import (
     Dataset,
     DatasetError,
@@ -15,24 +13,9 @@ from magnet_tf.datasets.dataset import (
     name_of,
     shuffled,
 )
+from magnet_tf.errors import first_line
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-# What NumPy, zipfile and zlib raise for files that are not as they were written.
-DAMAGE = (
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    tokenize.TokenError,  # of a header, from Python 3.12 on
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_npz(path: Path) -> Dataset:
@@ -90,7 +73,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             for key in KEYS:
                 arrays[key] = archive[key]
             return arrays
-    except DAMAGE as error:
+    except files.DAMAGE as error:
         if isinstance(error, DatasetError):
             raise
         if key and "allow_pickle" in str(error):
@@ -100,7 +83,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             ) from error
         what = f"{path}: {key}" if key else f"{path}"
         raise DatasetError(
-            f"{what} cannot be read ({_first_line(error)}); expected a file by "
+            f"{what} cannot be read ({first_line(error)}); expected a file by "
             "np.savez_compressed."
         ) from error
 
@@ -177,7 +160,3 @@ def _num_classes(train: np.ndarray, test: np.ndarray, path: Path) -> int:
             "expected every class in both, or in y_train alone."
         )
     return len(known)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

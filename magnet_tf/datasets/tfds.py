@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from magnet_tf.datasets.dataset import Dataset, DatasetError, Split, divided
+from magnet_tf.errors import first_line
 
 
 def load_tfds(name: str) -> Dataset:
@@ -39,7 +40,7 @@ def load_prepared(path: Path) -> Dataset:
         builder = tfds.builder_from_directory(path)
     except Exception as error:
         raise DatasetError(
-            f"{path} cannot be read as a dataset that TFDS prepared: {_first_line(error)}"
+            f"{path} cannot be read as a dataset that TFDS prepared: {first_line(error)}"
         ) from error
     return _from(builder, builder.name, path)
 
@@ -102,7 +103,7 @@ def _prepared(name: str) -> Any:
         raise DatasetError(
             f"there is no dataset {name!r}: expected 'digits', 'mnist_sample', a TFDS dataset "
             "such as 'mnist' or 'cifar10', an .npz file or a folder of images that is there "
-            f"(TFDS says: {_first_line(error)})."
+            f"(TFDS says: {first_line(error)})."
         ) from error
     offline = _offline()
     if offline:  # each file would be asked for again and again, for minutes
@@ -110,7 +111,7 @@ def _prepared(name: str) -> Any:
     try:
         builder.download_and_prepare()
     except Exception as error:
-        reason = "there is no network" if offline else _first_line(error)
+        reason = "there is no network" if offline else first_line(error)
         raise DatasetError(
             f"dataset {name!r} is not in {builder.data_dir_root} and could not "
             f"be downloaded: {reason}. Connect to the network, or set TFDS_DATA_DIR to a "
@@ -165,7 +166,3 @@ def _offline() -> bool:
         )
     except OSError:
         return True
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -80,18 +80,20 @@ def test_every_iterate_and_the_result_are_those_of_float64(
 
 
 def test_original(golden_dir, originals, clean):
-    """The search over c turns rounding into small jumps, so not every image is within 2 %."""
+    """16 images. The search over c turns rounding into small jumps, so not every image is
+    within 2 %.
+    """
+    x = clean.images[:16]
     result = carlini_wagner_l2(
         originals.classifier,
-        clean.images,
-        clean.labels,
+        x,
+        clean.labels[:16],
         max_iterations=300,
         binary_search_steps=6,
     )
-    golden = legacy.load_attack_data(golden_dir / "attack_data/example_carlini_0.0.pkl")
-    golden_l2 = np.sqrt(
-        ((golden.astype(np.float64) - clean.images) ** 2).sum(axis=(1, 2, 3))
-    )
+    path = golden_dir / "attack_data/example_carlini_0.0.pkl"
+    golden = legacy.load_attack_data(path)[:16]
+    golden_l2 = np.sqrt(((golden.astype(np.float64) - x) ** 2).sum(axis=(1, 2, 3)))
     golden_success = (golden != 0.5).any(axis=(1, 2, 3))
     assert abs(result.success.sum() - golden_success.sum()) <= 1
 

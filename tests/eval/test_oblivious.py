@@ -16,7 +16,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 import magnet_cli
-from eval import evaluation, grid, oblivious, publication
+from eval import grid, oblivious, publication, work
 from eval.presets import PRESETS, Preset
 from eval.store import Store
 from magnet_tf import cards, classifiers, datasets, zoo
@@ -65,7 +65,7 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(classifiers.PUBLISHED, "digits", small_classifier)
         patch.setitem(PRESETS, "tiny", TINY)
-        patch.setattr(evaluation, "CHUNK", 4)
+        patch.setattr(work, "CHUNK", 4)
         yield
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 import magnet_cli
-from eval import oblivious
+from eval import oblivious, publication
 from eval.presets import PRESETS, Preset
 from magnet_tf import MagNet, datasets, saved
 from tests import command_line
@@ -47,8 +47,8 @@ def made_up(shape: tuple[int, int, int], num_classes: int) -> datasets.Dataset:
     return datasets.Dataset("made_up", split(200), split(40), split(40), num_classes)
 
 
-def run(directory, **changes) -> list[dict]:
-    """The command, in this process; its rows."""
+def run(directory, figures: bool = False, **changes) -> list[dict]:
+    """The command, in this process, and whether it draws; its rows."""
     args = {
         "dataset": "made_up",
         "preset": "tiny",
@@ -57,11 +57,13 @@ def run(directory, **changes) -> list[dict]:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "tiny", TINY)
+        if not figures:
+            patch.setattr(publication.figures, "write", lambda *_: None)
         magnet_cli.main(oblivious.COMMAND, command_line.of(**args))
     return json.loads((directory / "results.json").read_text())
 
 
-@pytest.fixture(scope="module", params=[((28, 28, 1), 10), ((96, 96, 3), 20)])
+@pytest.fixture(scope="module", params=[((28, 28, 1), 10), ((48, 48, 3), 20)])
 def finished(request, tmp_path_factory):
     """A user's classifier, ending in softmax, evaluated behind the published variants."""
     shape, num_classes = request.param
@@ -134,7 +136,8 @@ def test_a_defence_without_detectors(finished):
     reforming = MagNet(magnet.classifier, magnet.reformer, {})
     reforming.calibrate(data.validation.images, {})
     reforming.save(folder / "reforming.keras")
-    own = run(folder / "reforming", defence=str(folder / "reforming.keras"))
+    defence = str(folder / "reforming.keras")
+    own = run(folder / "reforming", figures=True, defence=defence)
     reformed = [row["accuracy_reformer"] for row in rows if row["variant"] == "D"]
     assert [row["accuracy_both"] for row in own] == pytest.approx(reformed)
     assert (folder / "reforming/report.md").exists()

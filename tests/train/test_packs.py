@@ -29,27 +29,32 @@ def train(path, alpha, recipe=RECIPE):
     ).model
 
 
+@pytest.fixture(scope="module")
+def diverse(tmp_path_factory):
+    """The path of a pack, and the pack that was trained into it."""
+    path = tmp_path_factory.mktemp("pack") / "diverse.keras"
+    return path, train(path, alpha=0.9)
+
+
 def spread(model) -> float:
     outputs = [in_batches(ae, IMAGES) for ae in model.autoencoders]
     return float(np.std(outputs, axis=0).mean())
 
 
-def test_diversity_makes_them_differ_and_the_file_holds_them(tmp_path):
+def test_diversity_makes_them_differ(diverse, tmp_path):
     alike = train(tmp_path / "alike.keras", alpha=0.0)
-    diverse = train(tmp_path / "diverse.keras", alpha=0.9)
-    assert spread(diverse) > spread(alike)
-
-    loaded = cards.load(tmp_path / "diverse.keras").model
-    np.testing.assert_array_equal(
-        in_batches(loaded, IMAGES), in_batches(diverse, IMAGES)
-    )
-    assert loaded.picked == diverse.picked
+    assert spread(diverse[1]) > spread(alike)
 
 
-def test_no_autoencoder_of_a_pack_is_regularized(tmp_path):
-    layers = [
-        i for ae in train(tmp_path / "it.keras", 0.2).autoencoders for i in ae.layers
-    ]
+def test_the_file_holds_them(diverse):
+    path, pack = diverse
+    loaded = cards.load(path).model
+    np.testing.assert_array_equal(in_batches(loaded, IMAGES), in_batches(pack, IMAGES))
+    assert loaded.picked == pack.picked
+
+
+def test_no_autoencoder_of_a_pack_is_regularized(diverse):
+    layers = [i for ae in diverse[1].autoencoders for i in ae.layers]
     assert all(getattr(i, "activity_regularizer", None) is None for i in layers)
 
 

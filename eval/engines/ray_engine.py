@@ -1,0 +1,234 @@
+"""Pieces of work on Ray: a cluster, or all cores of this machine (`pip install '.[ray]'`)."""
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+import keras
+import numpy as np
+import ray
+import tensorflow as tf
+
+import magnet_tf
+from eval.engines import Item, schedule
+from eval.engines.schedule import ClusterError, LostError
+from magnet_tf.errors import UserError
+
+RETRIES = 3  # of an item whose worker or node is gone
+KEPT = 64  # shared values that a worker keeps
+
+
+class Shared(NamedTuple):
+    """A value that travels once to each node.
+
+    Attributes:
+        digest: of the pickled value.
+        place: a list that holds where it is in Ray's object store; in a list, because Ray
+            fetches a bare reference for each call anew.
+    """
+
+    digest: str
+    place: list
+
+
+def versions() -> dict[str, str]:
+    """What a worker must have as the driver has it, for the same results."""
+    return {
+        "magnet-tf": magnet_tf.__version__,
+        "code": _code(),
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+        "NumPy": np.__version__,
+        "Python": ".".join(map(str, sys.version_info[:2])),
+    }
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of this project's own modules, as they lie on the disk."""
+    from pathlib import Path
+
+    import attacks
+    import eval
+    import train
+
+    digest = hashlib.sha256()
+    for package in (attacks, eval, magnet_tf, train):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def call(wanted: dict[str, str], function: Callable, args: tuple) -> Any:
+    """What a worker does: looks whether it is like the driver, and calls.
+
+    Raises:
+        ClusterError: it is not.
+    """
+    have = versions()
+    if have != wanted:
+        other = ", ".join(
+            f"{name} {have[name]} (here {wanted[name]})"
+            for name in wanted
+            if have[name] != wanted[name]
+        )
+        raise ClusterError(
+            f"a worker on {os.uname().nodename} has {other}; install the same "
+            "everywhere, since results would differ."
+        )
+    return function(
+        *(_fetched(arg) if isinstance(arg, Shared) else arg for arg in args)
+    )
+
+
+def _fetched(shared: Shared) -> Any:
+    if shared.digest not in _values:
+        while len(_values) >= KEPT:
+            del _values[next(iter(_values))]
+        content = ray.get(shared.place[0])
+        _values[shared.digest] = ray.cloudpickle.loads(content)
+    return _values[shared.digest]
+
+
+_values: dict[
+    str, Any
+] = {}  # a worker's; models stay the same objects from call to call
+
+
+class RayCluster:
+    """Ray, as the schedule sees it.
+
+    Args:
+        cpus: of an item; TensorFlow computes on as many.
+        gpus: of an item; a part of one where several items share it.
+    """
+
+    def __init__(self, cpus: int, gpus: float):
+        self._cpus, self._gpus, self._wanted = cpus, gpus, versions()
+        self._call = ray.remote(
+            num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=False
+        )(call)
+
+    def slots(self) -> int:
+        """How many items it can do at a time by now."""
+        have = ray.cluster_resources()
+        slots = int(have.get("CPU", 0) // self._cpus)
+        if self._gpus:
+            slots = min(slots, int(have.get("GPU", 0) / self._gpus))
+        return slots
+
+    def nodes(self) -> int:
+        """How many machines it has by now."""
+        return sum(node["Alive"] for node in ray.nodes())
+
+    def submit(self, function: Callable, args: tuple) -> Any:
+        """Begins a call."""
+        return self._call.remote(self._wanted, function, args)
+
+    def ready(self, handles: Sequence[Any], seconds: float) -> list[Any]:
+        """Those whose calls have ended."""
+        return ray.wait(list(handles), num_returns=1, timeout=seconds)[0]
+
+    def result(self, handle: Any) -> Any:
+        """What a call returned, or raised."""
+        try:
+            return ray.get(handle)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            if isinstance(error.cause, ImportError | MemoryError):
+                raise ClusterError(
+                    f"a worker could not do its item: {type(error.cause).__name__}: "
+                    f"{error.cause}."
+                ) from error
+            raise
+        except ray.exceptions.RuntimeEnvSetupError as error:
+            raise ClusterError(f"a worker could not be set up: {error}.") from error
+        except (
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.ObjectLostError,
+            ray.exceptions.LocalRayletDiedError,
+        ) as error:
+            first = str(error).strip().splitlines()[0].rstrip(".")
+            raise LostError(f"{type(error).__name__}: {first}.") from error
+
+    def cancel(self, handles: Sequence[Any]) -> None:
+        """Ends calls, their processes with them."""
+        for handle in handles:
+            with contextlib.suppress(Exception):
+                ray.cancel(handle, force=True)
+
+
+class Ray:
+    """Items on Ray; at the end, what was started here is stopped.
+
+    Args:
+        address: of a cluster, "auto" for the one of this machine; None starts one here.
+        cpus: of an item.
+        gpus: of an item.
+
+    Raises:
+        ClusterError: there is no cluster at the address, or it can do no item.
+    """
+
+    watched = False
+
+    def __init__(self, address: str | None, cpus: int, gpus: float):
+        environment = {
+            "TF_NUM_INTRAOP_THREADS": str(cpus),
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "KERAS_BACKEND": "tensorflow",
+        }
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            ray.init(
+                address=address or "local",
+                runtime_env={"env_vars": environment},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=None if address else False,
+            )
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            first = str(error).strip().splitlines()[0].rstrip(".")
+            raise ClusterError(
+                f"there is no Ray cluster at {address or 'this machine'} ({first}); start "
+                "one with 'ray start --head', or leave --ray_address out."
+            ) from error
+        self._cluster = RayCluster(cpus, gpus)
+        self._shared: dict[int, tuple[Any, Shared]] = {}
+        if self._cluster.slots() < 1:
+            have = ray.cluster_resources()
+            ray.shutdown()
+            raise ClusterError(
+                f"an item asks for {cpus} CPUs and {gpus:g} GPUs, and the cluster has "
+                f"{have.get('CPU', 0):g} and {have.get('GPU', 0):g}; ask for less with "
+                "--item_cpus and --item_gpus."
+            )
+
+    def share(self, value: Any) -> Shared:
+        """Puts a value into the object store; the same one only once."""
+        if id(value) not in self._shared:
+            content = ray.cloudpickle.dumps(value)
+            digest = hashlib.sha256(content).hexdigest()
+            place = [ray.put(content)]
+            self._shared[id(value)] = value, Shared(digest, place)
+        return self._shared[id(value)][1]
+
+    def run(self, items: Sequence[Item], unit: str) -> Iterator[tuple[int, Any]]:
+        """Does the items; see `schedule.run`."""
+        return schedule.run(self._cluster, items, unit)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()

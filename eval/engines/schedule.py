@@ -1,0 +1,96 @@
+"""Which items a cluster works on, and which next: the part that knows nothing of Ray."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from tqdm.auto import tqdm
+
+from eval.engines import Item
+from magnet_tf.errors import UserError
+
+AHEAD = 2  # items a slot has been given, so that none waits for the driver
+GLANCE = 1.0  # seconds after which the cluster is looked at again
+
+
+class ClusterError(UserError, RuntimeError):
+    """The cluster is not there, is not like this machine, or cannot do an item."""
+
+
+class Cluster(Protocol):
+    """What does calls somewhere else."""
+
+    def slots(self) -> int:
+        """How many calls it can do at a time by now."""
+
+    def nodes(self) -> int:
+        """How many machines it has by now."""
+
+    def submit(self, function: Callable, args: tuple) -> Any:
+        """Begins a call; its handle."""
+
+    def ready(self, handles: Sequence[Any], seconds: float) -> list[Any]:
+        """Those of the handles whose calls have ended, after so many seconds at most."""
+
+    def result(self, handle: Any) -> Any:
+        """What a call returned.
+
+        Raises:
+            LostError: what did it is gone.
+        """
+
+    def cancel(self, handles: Sequence[Any]) -> None:
+        """Ends calls whose results nobody wants any more."""
+
+
+class LostError(Exception):
+    """What did an item is gone, and other workers that tried it, too."""
+
+
+def run(
+    cluster: Cluster, items: Sequence[Item], unit: str
+) -> Iterator[tuple[int, Any]]:
+    """Does the items on a cluster, a few ahead of what it can do at a time.
+
+    What is given out is bounded, so that the driver holds few results however many workers
+    there are, and workers that join get their share.
+
+    Args:
+        cluster: that does them.
+        items: in no order that matters.
+        unit: what an item is called beside the bar.
+
+    Yields:
+        The place of an item and its result, as they become ready.
+
+    Raises:
+        ClusterError: an item was lost with several workers, or it has none.
+        UserError: an item raised it.
+    """
+    waiting = iter(enumerate(items))
+    flying: dict[Any, int] = {}
+    done = 0
+    with tqdm(total=len(items), unit=unit, disable=not items or None) as bar:
+        try:
+            while done < len(items):
+                room = max(1, AHEAD * cluster.slots())
+                while len(flying) < room and (following := next(waiting, None)):
+                    place, item = following
+                    flying[cluster.submit(item.function, item.args)] = place
+                bar.set_postfix_str(
+                    f"{len(flying)} in flight, {cluster.nodes()} nodes", refresh=False
+                )
+                for handle in cluster.ready(list(flying), GLANCE):
+                    place = flying.pop(handle)
+                    try:
+                        result = cluster.result(handle)
+                    except LostError as error:
+                        raise ClusterError(
+                            f"{items[place].name} (item {place + 1} of {len(items)}) was "
+                            f"lost with every worker that tried it: {error} What is done "
+                            "is kept; run the same command again."
+                        ) from error
+                    done += 1
+                    bar.update()
+                    yield place, result
+        finally:
+            cluster.cancel(list(flying))
