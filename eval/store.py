@@ -99,8 +99,7 @@ class Store:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
+            arrays = _read(path)
             if "name" not in arrays and {"settings", "digest"} <= arrays.keys():
                 set_aside(path, "is of an earlier version and is made again", OUTDATED)
                 return None
@@ -136,6 +135,27 @@ class Store:
 
     def _path(self, name: str) -> Path:
         return self.directory / f"{name}.npz"
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a stored file, whatever made it; the file stays as it is.
+
+    Raises:
+        ValueError: its content does not match its digest. Others of `DAMAGE`: it cannot be
+            read.
+    """
+    arrays = _read(path)
+    name, settings, digest = (
+        str(arrays.pop(key)) for key in ("name", "settings", "digest")
+    )
+    if digest != _digest(name, settings, arrays):
+        raise ValueError(f"the content of {path} does not match its digest")
+    return arrays
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
 
 
 def _settings_in(path: Path) -> dict | None:

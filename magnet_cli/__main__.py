@@ -12,6 +12,7 @@ import magnet_cli
 COMMANDS = {
     "oblivious": "eval.oblivious",
     "original": "eval.original",
+    "audit": "eval.audit",
     "benchmark": "eval.benchmark",
     "train-classifier": "train.classifier",
     "train-autoencoder": "train.autoencoder",

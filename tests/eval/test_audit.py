@@ -1,0 +1,215 @@
+"""The audit: a sound evaluation passes, and each of six that were broken fails, with the reason."""
+
+import json
+import shutil
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import magnet_cli
+from eval import audit, auditing, oblivious, publication, store
+from eval.auditing import again, evidence
+from eval.grid import ATTACKS
+from eval.presets import PRESETS, Preset
+from magnet_tf import MagNet, saved, zoo
+from tests import command_line
+
+COUNT = 16
+STALE = {
+    "learning_rate": 0.01,
+    "max_iterations": 30,
+    "binary_search_steps": 3,
+    "initial_const": 1e-3,
+    "search": "exact",
+}
+LAZY = """
+from attacks import minimum_norm
+from eval.grid import ATTACKS, Attack
+
+def lazy(classifier, x, labels, group, **search):
+    found = minimum_norm(classifier, x, labels, norm="L2", gradients=60)
+    return [{"L2": found} for _ in group.confidences]
+
+ATTACKS["lazy"] = Attack(lazy, has_beta=False, title="Lazy")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    kappas = dict.fromkeys(("mnist", "digits", "cifar10"), (0, 5))
+    stale = Preset(COUNT, kappas, (0.01,), STALE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "stale", stale)
+        patch.setattr(publication.figures, "write", lambda *_: None)
+        patch.setattr(publication.html_report, "page", lambda *_: "")
+        patch.setattr(evidence, "SAMPLE", COUNT)
+        patch.setattr(again, "SAMPLE", COUNT)
+        patch.setattr(again, "DRAWS", 100)
+        yield
+
+
+def evaluate(directory, **changes):
+    """An evaluation of MNIST's sample with the zoo's D, in this process."""
+    args = {
+        "variants": ["D"],
+        "num_examples": COUNT,
+        "confidences": ["0", "5"],
+        "betas": ["0.01"],
+        "output_dir": directory,
+        **changes,
+    }
+    magnet_cli.main(oblivious.COMMAND, command_line.of(**args))
+    return directory
+
+
+def found_by(directory, check: str) -> auditing.Finding:
+    return auditing.CHECKS[check].find(evidence.load(directory, None))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A finished evaluation, not to be changed."""
+    return evaluate(tmp_path_factory.mktemp("sound") / "run")
+
+
+@pytest.fixture
+def broken(sound, tmp_path):
+    """A copy of it, to be broken."""
+    shutil.copytree(sound, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_sound_evaluation_passes(broken, capsys):
+    report = (broken / "report.md").read_text()
+    page = "<main>\n<p>x</p>\n</main>\n<footer></footer>"
+    (broken / "report.html").write_text(page)
+    for _ in range(2):  # the section is replaced
+        magnet_cli.main(audit.COMMAND, [f"--output_dir={broken}"])
+    written = json.loads((broken / "audit.json").read_text())
+    assert list(written) == list(auditing.CHECKS)
+    for finding in written.values():
+        assert finding["status"] == "pass", finding
+        assert isinstance(finding["value"], float) and finding["why"]
+    assert "fail" not in capsys.readouterr().out
+    text = (broken / "report.md").read_text()
+    assert text.startswith(report) and text.count("## Audit") == 1
+    text = (broken / "report.html").read_text()
+    assert text.count("<h2>Audit</h2>") == 1 and text.endswith("<footer></footer>")
+    assert text.index("Audit") < text.index("</main>")
+
+
+def test_the_audit_changes_nothing_but_its_own_file(broken):
+    def content():
+        return {p: p.read_bytes() for p in broken.rglob("*") if p.is_file()}
+
+    before = content()
+    found_by(broken, "bounds")
+    assert content() == before
+
+
+# Six that are broken
+
+
+def test_kappa_ignored(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lazy_attack.py").write_text(LAZY)
+    directory = evaluate(tmp_path / "run", attacks=["lazy"], modules=["lazy_attack"])
+    try:
+        finding = found_by(directory, "margin")
+        assert finding.status == "fail" and -6 < finding.value < -4
+        assert "κ = 5" in finding.why
+    finally:
+        del ATTACKS["lazy"], sys.modules["lazy_attack"]
+
+
+def test_gradients_masked_by_saturated_logits(tmp_path):
+    magnet = zoo.load("mnist", "D")
+    masked = keras.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            magnet.classifier,
+            layers.Rescaling(50.0),
+            layers.Softmax(),
+            layers.Rescaling(10.0),
+        ]
+    )
+    defence = MagNet(masked, magnet.reformer, magnet.detectors)
+    defence.set_thresholds(magnet.thresholds)
+    defence.save(tmp_path / "masked.keras")
+    directory = evaluate(
+        tmp_path / "run",
+        defence=tmp_path / "masked.keras",
+        variants=None,
+        preset="stale",
+        attacks=["cw"],
+        confidences=["0"],
+    )
+    shutil.copy(tmp_path / "masked.keras", directory / "defended_masked.keras")
+    unbounded, free = (found_by(directory, of) for of in ("unbounded", "gradient_free"))
+    assert unbounded.status == "fail" and unbounded.value < 1
+    assert free.status == "fail" and free.value > 0.5
+
+
+def test_too_few_iterations(tmp_path):
+    directory = evaluate(
+        tmp_path / "run", preset="stale", attacks=["cw"], confidences=["5"]
+    )
+    finding = found_by(directory, "iterations")
+    assert finding.status == "fail" and finding.value >= 2
+    assert "success" in finding.why
+
+
+def test_examples_outside_the_bounds(broken):
+    [path] = broken.glob("attacks/cw-kappa5-000.npz")
+    arrays = store.arrays_of(path)
+    arrays["L2/adversarial"] = 1.5 * arrays["L2/adversarial"]
+    settings = json.loads(str(np.load(path)["settings"]))
+    book = json.loads((broken / "settings.json").read_text())["settings"]
+    with store.Store(broken, book) as files:
+        files.save("attacks/cw-kappa5-000", settings, arrays)
+    finding = found_by(broken, "bounds")
+    assert finding.status == "fail" and finding.value == COUNT
+    assert "outside [0, 1] (by up to 0.5)" in finding.why
+
+
+def test_success_overstated(broken, capsys):
+    path = broken / "results.json"
+    rows = json.loads(path.read_text())
+    rows[0]["asr"] += 0.25
+    path.write_text(json.dumps(rows))
+    finding = found_by(broken, "rates")
+    assert finding.status == "fail" and finding.value == pytest.approx(25)
+    assert f"asr, D, {rows[0]['attack']}-kappa0-L2" in finding.why
+
+
+def test_thresholds_of_another_card(broken):
+    path = broken / "defended_D.keras"
+    magnet = saved.load_defence(path)
+    magnet.set_thresholds({name: 1.5 * of for name, of in magnet.thresholds.items()})
+    magnet.save(path)
+    finding = found_by(broken, "card")
+    assert finding.status == "fail" and finding.value == pytest.approx(0.5, abs=0.01)
+    assert "threshold I" in finding.why
+
+
+def test_a_failure_names_what_is_in_doubt_and_exits_with_1(broken, capsys, monkeypatch):
+    fails = auditing.Finding("fail", 0.5, "the least margin is κ -5")
+    checks = {"margin": auditing.CHECKS["margin"]._replace(find=lambda _: fails)}
+    monkeypatch.setattr(auditing, "CHECKS", checks)
+    with pytest.raises(SystemExit) as ended:
+        magnet_cli.main(audit.COMMAND, [f"--output_dir={broken}"])
+    assert "1 of 1 checks failed: margin." in str(ended.value.code) or ended.value.code
+    assert "In doubt: the axis of confidences" in capsys.readouterr().out
+    written = json.loads((broken / "audit.json").read_text())
+    assert written == {"margin": fails._asdict()}
+
+
+def test_a_directory_without_an_evaluation_is_one_sentence(tmp_path, broken):
+    with pytest.raises(evidence.EvidenceError, match="has no results.json"):
+        evidence.load(tmp_path, None)
+    (broken / "defended_D.keras").unlink()
+    with pytest.raises(evidence.EvidenceError, match="has no defended_D.keras; run"):
+        evidence.load(broken, None)
