@@ -12,7 +12,7 @@ import numpy as np
 from attacks import AttackResult
 from eval import libraries, store
 from eval.grid import ATTACKS, Case, Run
-from magnet_tf import MagNet, datasets, saved
+from magnet_tf import MagNet, datasets, files, saved
 from magnet_tf.arrays import predicted
 from magnet_tf.errors import UserError
 
@@ -113,7 +113,7 @@ def load(directory: Path, dataset: str | None) -> Evidence:
         order = store.arrays_of(directory / "examples.npz")["order"]
         chosen = order[: settings["num_examples"]]
         crafted = _crafted(directory, rows)
-    except store.DAMAGE as error:
+    except files.DAMAGE as error:
         raise EvidenceError(f"{directory} cannot be read: {error}.") from error
     if unknown := {row["attack"] for row in rows} - set(ATTACKS):
         raise EvidenceError(

@@ -1,5 +1,6 @@
 """The audit: a sound evaluation passes, and each of six that were broken fails, with the reason."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -41,13 +42,17 @@ ATTACKS["lazy"] = Attack(lazy, has_beta=False, title="Lazy")
 def small():
     kappas = dict.fromkeys(("mnist", "digits", "cifar10"), (0, 5))
     stale = Preset(COUNT, kappas, (0.01,), STALE)
+    hasty = {**STALE, "max_iterations": 3, "initial_const": 10.0}
+    hasty["binary_search_steps"] = 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "stale", stale)
+        patch.setitem(PRESETS, "hasty", dataclasses.replace(stale, search=hasty))
         patch.setattr(publication.figures, "write", lambda *_: None)
         patch.setattr(publication.html_report, "page", lambda *_: "")
         patch.setattr(evidence, "SAMPLE", COUNT)
         patch.setattr(again, "SAMPLE", COUNT)
-        patch.setattr(again, "DRAWS", 100)
+        for name, few in (("DRAWS", 20), ("AT_ONCE", 20), ("STARTS", 8), ("STEPS", 8)):
+            patch.setattr(again, name, few)
         yield
 
 
@@ -116,7 +121,9 @@ def test_the_audit_changes_nothing_but_its_own_file(broken):
 def test_kappa_ignored(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "lazy_attack.py").write_text(LAZY)
-    directory = evaluate(tmp_path / "run", attacks=["lazy"], modules=["lazy_attack"])
+    directory = evaluate(
+        tmp_path / "run", attacks=["lazy"], betas=None, modules=["lazy_attack"]
+    )
     try:
         finding = found_by(directory, "margin")
         assert finding.status == "fail" and -6 < finding.value < -4
@@ -145,6 +152,7 @@ def test_gradients_masked_by_saturated_logits(tmp_path):
         variants=None,
         preset="stale",
         attacks=["cw"],
+        betas=None,
         confidences=["0"],
     )
     shutil.copy(tmp_path / "masked.keras", directory / "defended_masked.keras")
@@ -155,7 +163,10 @@ def test_gradients_masked_by_saturated_logits(tmp_path):
 
 def test_too_few_iterations(tmp_path):
     directory = evaluate(
-        tmp_path / "run", preset="stale", attacks=["cw"], confidences=["5"]
+        tmp_path / "run",
+        preset="hasty",
+        attacks=["ead"],
+        confidences=["0"],
     )
     finding = found_by(directory, "iterations")
     assert finding.status == "fail" and finding.value >= 2
