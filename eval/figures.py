@@ -69,15 +69,15 @@ def write(directory: Path, results: Results) -> None:
 
 def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """Accuracy over kappa, four curves, a panel for each attack: the original's figure."""
-    series = _by_attack(rows)
+    series = by_attack(rows)
     columns = min(len(series), 5 if len(series) == 5 else 3)
     height = -(-len(series) // columns)
-    figure, axes = _panels(height, columns, width=2.5, height=2.3, sharey=True)
+    figure, axes = panels(height, columns, width=2.5, height=2.3, sharey=True)
     for axis, (title, points) in zip(axes, series.items()):
         for (key, label), line in zip(DEFENCES.items(), LINES):
-            _curve(axis, points, key, label, line)
+            curve(axis, points, key, label, line)
         axis.set(title=title, ylim=(-0.03, 1.03))
-    _finish(figure, axes, len(series), columns, "accuracy")
+    finish(figure, axes, len(series), columns, "accuracy")
     figure.suptitle(f"{rows[0]['dataset']}, MagNet {rows[0]['variant']}")
     return figure
 
@@ -86,14 +86,14 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """Attack success rate against MagNet over kappa, a panel for each variant."""
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     columns = min(len(variants), 2)
-    figure, axes = _panels(-(-len(variants) // columns), columns, 3.4, 2.8, sharey=True)
+    figure, axes = panels(-(-len(variants) // columns), columns, 3.4, 2.8, sharey=True)
     for axis, variant in zip(axes, variants):
         own = [row for row in rows if row["variant"] == variant]
-        series = _by_attack(own)
+        series = by_attack(own)
         for index, (title, points) in enumerate(series.items()):
-            _asr_curve(axis, points, title, index, len(series))
+            asr_curve(axis, points, title, index, len(series))
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
-    _finish(figure, axes, len(variants), columns, "attack success rate")
+    finish(figure, axes, len(variants), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
     return figure
 
@@ -108,7 +108,7 @@ def examples(results: Results, count: int = 8) -> matplotlib.figure.Figure:
     }
     count = min(count, len(images))
     heights = 1 + 2 * len(shown)
-    figure, axes = _panels(heights, count, 0.62, 0.62, sharey=False)
+    figure, axes = panels(heights, count, 0.62, 0.62, sharey=False)
     grid = np.reshape(axes, (heights, count))
     largest = max(result.linf[:count].max() for result in shown.values()) or 1
     for column in range(count):
@@ -148,7 +148,7 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
         for case in _at(confidence, variant.attacked)
     }
     columns = min(len(thresholds), 2)
-    figure, axes = _panels(
+    figure, axes = panels(
         -(-len(thresholds) // columns), columns, 3.4, 2.4, sharey=True
     )
     for axis, (detector, threshold) in zip(axes, thresholds.items(), strict=False):
@@ -177,7 +177,7 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
         else:
             axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
-    _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
+    finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
     figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
     return figure
 
@@ -192,7 +192,7 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
     variant, confidence = results.variants[name], _middle(results.crafted)
     clean = detection.with_together(variant.clean.marks, variant.clean.marks)
     columns = 3
-    figure, axes = _panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
+    figure, axes = panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
     for axis, (detector, negatives) in zip(axes, clean.items(), strict=False):
         cases = _at(confidence, results.crafted)
         for line, case in zip(itertools.cycle(LINES), cases, strict=False):
@@ -212,7 +212,7 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
         )
         axis.set(title=title, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ylabel, xlabel = "adversarial rejected", "clean rejected"
-    _finish(figure, axes, len(clean), columns, ylabel, xlabel)
+    finish(figure, axes, len(clean), columns, ylabel, xlabel)
     figure.suptitle(f"MagNet {name}, κ = {confidence:g}")
     return figure
 
@@ -229,7 +229,7 @@ def _at(confidence: float, cases: Iterable[Case]) -> list[Case]:
     return sorted(own, key=lambda case: (case.run.beta or 0, case.rule))
 
 
-def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
+def by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
     """Rows by attack, rule and beta, each by rising confidence."""
     series: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["confidence"]):
@@ -238,9 +238,7 @@ def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
     return {title: series[title] for title in order}
 
 
-def _asr_curve(
-    axis, points: Sequence[dict], label: str, index: int, count: int
-) -> None:
+def asr_curve(axis, points: Sequence[dict], label: str, index: int, count: int) -> None:
     """A curve with its intervals, set off a little so that those of several show."""
     confidences = np.array([row["confidence"] for row in points])
     spacing = np.ptp(confidences) / max(1, len(points) - 1) or 1.0
@@ -261,7 +259,8 @@ def _asr_curve(
     axis.set_xticks(confidences)
 
 
-def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
+def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
+    """A key of rows over kappa."""
     axis.plot(
         [row["confidence"] for row in points],
         [row[key] for row in points],
@@ -273,27 +272,29 @@ def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> No
     axis.set_xticks([row["confidence"] for row in points])
 
 
-def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
+def panels(rows: int, columns: int, width: float, height: float, sharey: bool):
+    """A figure and its axes, row by row; width and height of one are in inches."""
     across = max(columns * width + 0.9, LEGEND)
     figure = matplotlib.figure.Figure(figsize=(across, rows * height + 0.9))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     return figure, axes.ravel()
 
 
-def _finish(
+def finish(
     figure,
     axes,
     used: int,
     columns: int,
-    ylabel: str,
+    ylabel: str | None,
     xlabel: str | None = "confidence κ",
 ) -> None:
     """Labels the outer axes, hides unused panels, and puts one legend below them all."""
     if xlabel:
         for axis in axes[max(0, used - columns) : used]:
             axis.set_xlabel(xlabel)
-    for axis in axes[::columns]:
-        axis.set_ylabel(ylabel)
+    if ylabel:
+        for axis in axes[::columns]:
+            axis.set_ylabel(ylabel)
     for axis in axes[used:]:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()

@@ -19,15 +19,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_chance(values)
     define_size(values)
     define_search(values)
-    flags.DEFINE_integer(
-        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
-    )
-    flags.DEFINE_string(
-        "output_dir",
-        None,
-        "Where the results go [runs/<dataset>-<preset>].",
-        flag_values=values,
-    )
+    define_run(values, "runs/<dataset>-<preset>")
 
 
 def define_subject(values: flags.FlagValues) -> None:
@@ -127,6 +119,16 @@ def define_search(values: flags.FlagValues) -> None:
         "How it is attacked: modules to import first, which register your classes and "
         "attacks.",
         flag_values=values,
+    )
+
+
+def define_run(values: flags.FlagValues, directory: str) -> None:
+    """The flags of a run, whose results go to a directory unless they say otherwise."""
+    flags.DEFINE_integer(
+        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
+    )
+    flags.DEFINE_string(
+        "output_dir", None, f"Where the results go [{directory}].", flag_values=values
     )
 
 
