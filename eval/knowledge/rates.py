@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.detection import FALSE_POSITIVE_RATES, together
 from eval.knowledge.results import Reached
-from eval.metrics import wilson_interval
+from eval.metrics import share_of
 from eval.subject import Defence
 from magnet_tf import MagNet
 from magnet_tf.outcomes import Outcome
@@ -83,21 +83,17 @@ def rows(
     of = reached.results.variants[reached.name]
     passing = passed(of.clean, thresholds)
     defended = (passing & of.clean.right_healed)[chosen]
-    count = int(defended.sum())
     for row, case in reached.results.rows_and_cases():
         outcome = of.attacked[case].at(defended)
         past = passed(outcome, thresholds) & ~outcome.right_healed
-        share = low = high = None
-        if count:
-            share = float(past.mean())
-            low, high = wilson_interval(share, count)
+        share, low, high = share_of(past)
         yield {
             **{key: row[key] for key in ("dataset", "variant")},
             **reached.attacker._asdict(),
             **{key: row[key] for key in ("attack", "rule", "beta", "confidence")},
             "false_positive_rate": rate,
             "false_positive_rate_test": float(1 - passing.mean()),
-            "num_defended": count,
+            "num_defended": len(past),
             "success": share,
             "success_low": low,
             "success_high": high,

@@ -55,7 +55,7 @@ TARGETED = {
     **NAMED,
     "case": lambda row: row["case"],
     "images": lambda row: str(row["num_examples"]),
-    "ASR [95 %]": interval,
+    "ASR [95 %]": _counted("asr", "num_examples"),
     "L1": lambda row: number(row["mean_l1"]),
     "L2": lambda row: number(row["mean_l2"]),
     "L∞": lambda row: number(row["mean_linf"]),

@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.evaluation import Evaluation, Plan
 from eval.knowledge.results import Attacker
-from eval.metrics import mean_over, wilson_interval
+from eval.metrics import mean_over, share_of
 from eval.results import Results
 from eval.store import Store
 from eval.subject import Subject
@@ -107,8 +107,7 @@ def rows(
         for name, (reached, counted) in against.items():
             found = cases(reached.reshape(count, -1), by_target, drawn)
             for which, (success, distances) in found.items():
-                share = float(success[counted].mean())
-                low, high = wilson_interval(share, int(counted.sum()))
+                share, low, high = share_of(success[counted])
                 past = success & counted
                 yield {
                     "dataset": results.dataset,
