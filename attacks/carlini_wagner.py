@@ -12,7 +12,7 @@ import tensorflow as tf
 from attacks.checks import check_search
 from attacks.exact import ExactSearch, Minimize
 from attacks.minimum_norm import L2, MinimumNormSearch
-from attacks.objective import hinge, is_adversarial, keep
+from attacks.objective import Answer, keep, losses, met
 from attacks.result import AttackResult
 from attacks.search import attack
 from attacks.victim import Victim
@@ -35,6 +35,7 @@ def carlini_wagner_l2(
     batch_size: int = 64,
     search: str = "exact",
     gradients: int | None = None,
+    constraints: Callable | None = None,
     jit_compile: bool | None = None,
     progress: bool = False,
 ) -> AttackResult | list[AttackResult]:
@@ -45,7 +46,8 @@ def carlini_wagner_l2(
 
     Args:
         classifier: from images [N, H, W, C] to logits [N, K]; TensorFlow must be able to
-            differentiate it. A Keras model is one.
+            differentiate it. A Keras model is one. From several classifiers [N, M, K], all
+            of which are to be fooled.
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
         confidence: kappa, the margin by which the label must lose (or the target win); or
@@ -66,6 +68,8 @@ def carlini_wagner_l2(
             and has `gradients`.
         gradients: of the primal-dual search, at most as many for an image where there is one
             confidence; a sweep scales likewise. None: 300, as tuned.
+        constraints: what an example must satisfy besides, such as passing a detector: from
+            images to [N, J], at most 0 where satisfied, differentiable; None for nothing.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
         progress: whether to show a bar, where somebody watches.
 
@@ -74,8 +78,9 @@ def carlini_wagner_l2(
         With several confidences a list of these, in their order.
 
     Raises:
-        InputError, InputTypeError: the images, the labels, a setting or the classifier's
-            output are not as described; these are a ValueError and a TypeError.
+        InputError, InputTypeError: the images, the labels, a setting or the output of the
+            classifier or the constraints are not as described; these are a ValueError and a
+            TypeError.
     """
     settings = check_search(
         search,
@@ -90,14 +95,14 @@ def carlini_wagner_l2(
         how = ExactSearch(inner_loop, **settings)
     else:
         how = MinimumNormSearch((L2,), **settings)
-    victim = Victim(classifier, targeted, bounds, jit_compile)
+    victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     found = attack(how, victim, x, labels, confidence, batch_size, progress)
     results = [result["L2"] for result in found]
     return results if np.ndim(confidence) else results[0]
 
 
 def inner_loop(
-    classifier: Callable,
+    ask: Callable[[tf.Tensor], Answer],
     targeted: bool,
     learning_rate: float,
     max_iterations: int,
@@ -115,13 +120,14 @@ def inner_loop(
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(w)
                 example = tf.tanh(w) * radius + center
-                logits = classifier(example)
+                answer = ask(example)
                 distance = tf.reduce_sum((example - start) ** 2, axis=[1, 2, 3])
-                loss = distance + const * hinge(logits, labels, confidence, targeted)
+                excess = losses(answer, labels, confidence, targeted)
+                loss = distance + tf.reduce_sum(const * excess, axis=1)
             gradient = tape.gradient(loss, w)
 
-            fooled = is_adversarial(logits, labels, confidence, targeted)
-            best = keep(best, (tf.where(fooled, distance, float("inf")), example))
+            found = tf.reduce_all(met(answer, labels, confidence, targeted), axis=1)
+            best = keep(best, (tf.where(found, distance, float("inf")), example))
 
             t = tf.cast(k + 1, tf.float32)
             mean = BETA_1 * mean + (1 - BETA_1) * gradient

@@ -232,34 +232,56 @@ def check_classifier(
             f"{type(classifier).__name__}."
         )
     _check_size(classifier, x)
-    parts = [
-        _asked(classifier, x[start : start + batch_size], differentiate=start == 0)
-        for start in range(0, len(x), batch_size)
-    ]
-    if any(part.ndim != 2 or part.shape[1] < 2 for part in parts) or sum(
+    parts = _answers("the classifier", "logits", classifier, x, batch_size)
+    if any(part.ndim not in (2, 3) or part.shape[-1] < 2 for part in parts) or sum(
         map(len, parts)
     ) != len(x):
         raise InputError(
-            "the classifier must return logits [N, K] with K at least 2, got shape "
-            f"{parts[0].shape} for {len(x[:batch_size])} images."
+            "the classifier must return logits [N, K] with K at least 2, or [N, M, K] of "
+            f"M classifiers, got shape {parts[0].shape} for {len(x[:batch_size])} images."
         )
     dtype = parts[0].dtype
-    if not tf.as_dtype(dtype).is_floating:
-        raise InputError(f"the classifier must return floats, its logits, got {dtype}.")
     logits = np.concatenate(parts).astype(np.float32)
     if not np.isfinite(logits).all():
         raise InputError("the classifier returns NaN or infinite logits.")
     rounding = 1e-4 if dtype in (np.float32, np.float64) else 2e-2
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=rounding):
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1, atol=rounding):
         raise InputError(
             "the classifier returns probabilities; the attacks need logits: "
             "remove the softmax from its last layer."
         )
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+    if labels.min() < 0 or labels.max() >= logits.shape[-1]:
         raise InputError(
-            f"labels must lie in 0..{logits.shape[1] - 1}, the classifier's classes, got "
+            f"labels must lie in 0..{logits.shape[-1] - 1}, the classifier's classes, got "
             f"{labels.min()}..{labels.max()}."
         )
+
+
+def check_constraints(constraints: Callable, x: np.ndarray, batch_size: int) -> None:
+    """That constraints take the images and give finite values, differentiable where any.
+
+    Args:
+        constraints: from images to [N, J].
+        x: images [N, H, W, C].
+        batch_size: images at a time.
+
+    Raises:
+        InputTypeError: they cannot be called.
+        InputError: they do not take the images, or give something else.
+    """
+    if not callable(constraints):
+        raise InputTypeError(
+            "constraints must be callable, from images to [N, J], got "
+            f"{type(constraints).__name__}."
+        )
+    parts = _answers("the constraints' function", "values", constraints, x, batch_size)
+    if any(part.ndim != 2 for part in parts) or sum(map(len, parts)) != len(x):
+        raise InputError(
+            "the constraints' function must return values [N, J], one column a constraint, got shape "
+            f"{parts[0].shape} for {len(x[:batch_size])} images."
+        )
+    if not np.isfinite(np.concatenate(parts).astype(np.float32)).all():
+        raise InputError("the constraints' function returns NaN or infinite values.")
 
 
 def _check_size(classifier: Callable, x: np.ndarray) -> None:
@@ -274,26 +296,44 @@ def _check_size(classifier: Callable, x: np.ndarray) -> None:
         )
 
 
-def _asked(classifier: Callable, x: np.ndarray, differentiate: bool) -> np.ndarray:
-    """What a classifier says; where asked for, TensorFlow must be able to differentiate it."""
+def _answers(
+    what: str, noun: str, function: Callable, x: np.ndarray, batch_size: int
+) -> list[np.ndarray]:
+    """What a function says of the images, batch by batch; it must be differentiable."""
+    parts = [
+        _asked(what, noun, function, x[start : start + batch_size], start == 0)
+        for start in range(0, len(x), batch_size)
+    ]
+    if not tf.as_dtype(parts[0].dtype).is_floating:
+        raise InputError(
+            f"{what} must return floats, its {noun}, got {parts[0].dtype}."
+        )
+    return parts
+
+
+def _asked(
+    what: str, noun: str, function: Callable, x: np.ndarray, differentiate: bool
+) -> np.ndarray:
+    """What a function says; where asked for, TensorFlow must be able to differentiate it."""
     images = tf.constant(x)
     try:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            logits = in_inference_mode(classifier)(images)
-        found = np.asarray(logits)
+            values = in_inference_mode(function)(images)
+        found = np.asarray(values)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         raise InputError(
-            f"the classifier fails on images of shape {x.shape}: expected one that takes "
+            f"{what} fails on images of shape {x.shape}: expected one that takes "
             f"them ({type(error).__name__}: {' '.join(str(error).split())})."
         ) from error
     if (
         differentiate
+        and found.size
         and found.dtype.kind == "f"
-        and not (tf.is_tensor(logits) and tape.gradient(logits, images) is not None)
+        and not (tf.is_tensor(values) and tape.gradient(values, images) is not None)
     ):
         raise InputError(
-            "the classifier cannot be differentiated: expected TensorFlow's operations from "
-            "images to logits; pass a Keras model itself, not its predict."
+            f"{what} cannot be differentiated: expected TensorFlow's operations from "
+            f"images to {noun}; pass a Keras model itself, not its predict."
         )
     return found

@@ -1,10 +1,12 @@
-"""How the attacks ask a classifier: in inference mode, for logits in float32."""
+"""How the attacks ask a classifier and its constraints: in inference mode, in float32."""
 
 import functools
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+
+from attacks.objective import Answer
 
 
 def in_inference_mode(classifier: Callable) -> Callable:
@@ -18,15 +20,22 @@ def in_inference_mode(classifier: Callable) -> Callable:
     return classifier
 
 
-def logits_of(classifier: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The classifier in inference mode, from images [N, H, W, C] to float32 logits [N, K].
+def asking(
+    classifier: Callable, constraints: Callable | None
+) -> Callable[[tf.Tensor], Answer]:
+    """What is asked of images [N, H, W, C], the classifier in inference mode.
 
     A model that computes in float16, bfloat16 or float64 is asked as it is; what it gives is
-    float32 from there on.
+    float32 from there on. Logits [N, K] become [N, 1, K]; without constraints J is 0.
     """
-    ask = in_inference_mode(classifier)
+    classify = in_inference_mode(classifier)
 
-    def logits(images):
-        return tf.cast(ask(images), tf.float32)
+    def ask(images):
+        logits = tf.cast(classify(images), tf.float32)
+        if logits.shape.rank == 2:
+            logits = logits[:, None]
+        if constraints is None:
+            return Answer(logits, tf.zeros_like(logits[:, 0, :0]))
+        return Answer(logits, tf.cast(constraints(images), tf.float32))
 
-    return logits
+    return ask

@@ -13,7 +13,7 @@ import tensorflow as tf
 from attacks.checks import check_choice, check_search, check_settings
 from attacks.exact import ExactSearch, Minimize
 from attacks.lagrangian import between
-from attacks.objective import hinge, is_adversarial, keep
+from attacks.objective import Answer, keep, losses, met
 from attacks.primal_dual import PrimalDualSearch, Schedule
 from attacks.result import AttackResult
 from attacks.search import attack
@@ -42,6 +42,7 @@ def elastic_net(
     batch_size: int = 64,
     search: str = "exact",
     gradients: int | None = None,
+    constraints: Callable | None = None,
     jit_compile: bool | None = None,
     progress: bool = False,
 ) -> dict[str, AttackResult] | list[dict[str, AttackResult]]:
@@ -53,7 +54,8 @@ def elastic_net(
 
     Args:
         classifier: from images [N, H, W, C] to logits [N, K]; TensorFlow must be able to
-            differentiate it. A Keras model is one.
+            differentiate it. A Keras model is one. From several classifiers [N, M, K], all
+            of which are to be fooled.
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
         beta: weight of the L1 norm, and the threshold of the shrinkage.
@@ -79,6 +81,8 @@ def elastic_net(
             gradients, and has `gradients`. (The least distance: `minimum_norm`.)
         gradients: of the primal-dual search, at most as many for an image and confidence.
             None: 300, as tuned.
+        constraints: what an example must satisfy besides, such as passing a detector: from
+            images to [N, J], at most 0 where satisfied, differentiable; None for nothing.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
         progress: whether to show a bar, where somebody watches.
 
@@ -88,8 +92,9 @@ def elastic_net(
         with `success` False. With several confidences a list of these, in their order.
 
     Raises:
-        InputError, InputTypeError: the images, the labels, a setting or the classifier's
-            output are not as described; these are a ValueError and a TypeError.
+        InputError, InputTypeError: the images, the labels, a setting or the output of the
+            classifier or the constraints are not as described; these are a ValueError and a
+            TypeError.
     """
     check_settings(beta=beta)
     check_choice("momentum", momentum, tuple(MOMENTUM))
@@ -107,13 +112,13 @@ def elastic_net(
         how = ExactSearch(inner_loop, beta=beta, **settings)
     else:
         how = PrimalDualSearch(inner_loop, beta=beta, **settings)
-    victim = Victim(classifier, targeted, bounds, jit_compile)
+    victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     results = attack(how, victim, x, labels, confidence, batch_size, progress)
     return results if np.ndim(confidence) else results[0]
 
 
 def inner_loop(
-    classifier: Callable,
+    ask: Callable[[tf.Tensor], Answer],
     targeted: bool,
     learning_rate: float,
     max_iterations: int,
@@ -131,7 +136,8 @@ def inner_loop(
         for k in tf.range(max_iterations):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(y)
-                loss = const * hinge(classifier(y), labels, confidence, targeted)
+                excess = losses(ask(y), labels, confidence, targeted)
+                loss = tf.reduce_sum(const * excess, axis=1)
                 loss += tf.reduce_sum((y - x0) ** 2, axis=[1, 2, 3])
             step = tf.cast(k, tf.float32)
             part = step / max_iterations
@@ -144,12 +150,13 @@ def inner_loop(
 
             l1 = tf.reduce_sum(tf.abs(x - x0), axis=[1, 2, 3])
             en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
-            fooled = is_adversarial(classifier(x), labels, confidence, targeted)
-            en_best = keep(en_best, (tf.where(fooled, en, float("inf")), x, const))
-            l1_best = keep(l1_best, (tf.where(fooled, l1, float("inf")), x, const))
+            holds = met(ask(x), labels, confidence, targeted)
+            found = tf.reduce_all(holds, axis=1)
+            en_best = keep(en_best, (tf.where(found, en, float("inf")), x, const))
+            l1_best = keep(l1_best, (tf.where(found, l1, float("inf")), x, const))
             if schedule:
                 factor = tf.exp(between(schedule.dual_step, part))
-                const *= tf.where(fooled, 1 / factor, factor)
+                const *= tf.where(holds, 1 / factor, factor)
             elif k == 0 and tf.reduce_all(x == x0):
                 break  # for good: the gradient stays the same, and the rate only falls
         return {"EN": en_best, "L1": l1_best}

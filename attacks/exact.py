@@ -83,7 +83,7 @@ class ExactSearch:
         def solve_one(confidence: float) -> dict[str, AttackResult]:
             kappa = tf.fill([len(images)], float(confidence))
             return search_const(
-                lambda c: minimize(*fixed, tf.constant(c, tf.float32), kappa),
+                lambda c: minimize(*fixed, tf.constant(c[:, None], tf.float32), kappa),
                 images,
                 self._initial_const,
                 self._steps,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from attacks.objective import is_adversarial, keep, margin, per_image
+from attacks.objective import Answer, gaps, keep, met, per_image
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
@@ -48,17 +48,17 @@ class State(NamedTuple):
     Attributes:
         x: [N, H, W, C] in [0, 1].
         mean: of the constraint's gradients, [N, H, W, C].
-        multiplier: c, [N]; 0 at the beginning.
+        multipliers: c of the margin and of each constraint, [N, 1 + J]; 0 at the beginning.
     """
 
     x: tf.Tensor
     mean: tf.Tensor
-    multiplier: tf.Tensor
+    multipliers: tf.Tensor
 
 
-def at_rest(x: tf.Tensor) -> State:
-    """A minimisation that begins at x."""
-    return State(x, tf.zeros_like(x), tf.zeros(tf.shape(x)[:1]))
+def at_rest(x: tf.Tensor, multipliers: tf.Tensor) -> State:
+    """A minimisation that begins at x, with multipliers of which 0 are to be chosen."""
+    return State(x, tf.zeros_like(x), multipliers)
 
 
 class Goal(NamedTuple):
@@ -80,7 +80,7 @@ class Goal(NamedTuple):
 
 
 def inner_loop(
-    classifier: Callable,
+    ask: Callable[[tf.Tensor], Answer],
     targeted: bool,
     bounds: tuple[float, float],
     rule: Rule,
@@ -108,57 +108,83 @@ def inner_loop(
             The state and the best by then, and the class that was aimed at, [N].
         """
         x0, labels, confidence, excluded, longest = goal
-        (x, mean, multiplier), rival = state, labels
-        log_c = tf.math.log(multiplier)
+        (x, mean, multipliers), rival = state, labels
+        log_c = tf.math.log(multipliers)
         for k in tf.range(first, last):
+            weights = relative(log_c, k == 0)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(x)
-                logits = classifier(low + (high - low) * x)
-                gap, rival = margin(logits, labels, targeted, excluded)
-                gap += confidence
-            gradient = tape.gradient(gap, x)
-            d = x - x0
-            squared = tf.reduce_sum(d**2, [1, 2, 3])
-            absolute = tf.reduce_sum(tf.abs(d), [1, 2, 3])
-
-            fooled = is_adversarial(logits, labels, confidence, targeted)
-            kept = {}
-            for r in rules:
-                distance = r.weight_l2 * squared + r.weight_l1 * absolute
-                score = tf.where(fooled, distance, float("inf"))
-                kept[r.name] = keep(best[r.name], (score, x, exp(log_c)))
-            best = kept
+                answer = ask(low + (high - low) * x)
+                gap, rival = gaps(answer, labels, confidence, targeted, excluded)
+                weighted = tf.reduce_sum(weights * gap, axis=1)
+            gradient = tape.gradient(weighted, x)
+            found = tf.reduce_all(met(answer, labels, confidence, targeted), axis=1)
+            best = bettered(best, rules, found, x0, x, exp(log_c)[:, 0])
 
             part = tf.cast(k, tf.float32) / rule.iterations
             primal = between(rule.primal_step, part)
             dual = between(rule.dual_step, part)
             log_c = tf.where(
                 k == 0,
-                tf.math.log(initial_multiplier(rule, multiplier, gap, gradient)),
+                tf.math.log(initial_multipliers(rule, multipliers, gap, gradient)),
                 log_c + tf.where(gap < 0, -dual, dual),
             )
             mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
-            pull = primal * per_image(exp(log_c)) * mean
+            pull = primal * per_image(tf.reduce_sum(exp(log_c), axis=1)) * mean
             if rule.weight_l2:
                 length = tf.sqrt(tf.reduce_sum(pull**2, [1, 2, 3]))
                 pull *= per_image(tf.minimum(1.0, longest / (length + 1e-12)))
-            z = d - primal * 2 * rule.weight_l2 * d - pull
-            # Soft thresholding of d; EAD's `shrink` is of x, which rounds otherwise.
-            z = tf.sign(z) * tf.nn.relu(tf.abs(z) - primal * rule.weight_l1)
-            x = tf.clip_by_value(x0 + z, 0.0, 1.0)
+            x = proximal_step(rule, primal, x0, x, pull)
         return State(x, mean, exp(log_c)), best, rival
 
     return phase
 
 
+def bettered(
+    best: dict,
+    rules: Sequence[Rule],
+    found: tf.Tensor,
+    x0: tf.Tensor,
+    x: tf.Tensor,
+    multiplier: tf.Tensor,
+) -> dict:
+    """The best by each rule, x among them where it is an example."""
+    squared = tf.reduce_sum((x - x0) ** 2, [1, 2, 3])
+    absolute = tf.reduce_sum(tf.abs(x - x0), [1, 2, 3])
+    kept = {}
+    for rule in rules:
+        distance = rule.weight_l2 * squared + rule.weight_l1 * absolute
+        score = tf.where(found, distance, float("inf"))
+        kept[rule.name] = keep(best[rule.name], (score, x, multiplier))
+    return kept
+
+
+def proximal_step(
+    rule: Rule, primal: tf.Tensor, x0: tf.Tensor, x: tf.Tensor, pull: tf.Tensor
+) -> tf.Tensor:
+    """One of proximal gradient descent: the distance's gradient, the pull, the L1 term, the box."""
+    d = x - x0
+    z = d - primal * 2 * rule.weight_l2 * d - pull
+    # Soft thresholding of d; EAD's `shrink` is of x, which rounds otherwise.
+    z = tf.sign(z) * tf.nn.relu(tf.abs(z) - primal * rule.weight_l1)
+    return tf.clip_by_value(x0 + z, 0.0, 1.0)
+
+
+def relative(log_c: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """The multipliers [N, 1 + J] in their sum; at the start that of the margin alone."""
+    alone = tf.one_hot(tf.zeros(tf.shape(log_c)[0], tf.int32), log_c.shape[1])
+    return tf.where(start, alone, tf.nn.softmax(log_c))
+
+
 def exp(values: tf.Tensor) -> tf.Tensor:
-    """exp, [N] -> [N], an image's bits the same wherever it stands in the batch.
+    """exp, [N, J] -> [N, J], an image's bits the same wherever it stands in the batch.
 
     On a CPU the last values of a vector, which fill no register of 16, are computed by
     another formula than the rest, so the vector is filled up.
     """
-    count = values.shape[0]
-    return tf.exp(tf.pad(values, [[0, -count % 16]]))[:count]
+    flat = tf.reshape(values, [-1])
+    count = flat.shape[0]
+    return tf.reshape(tf.exp(tf.pad(flat, [[0, -count % 16]]))[:count], values.shape)
 
 
 def between(ends: tuple[float, float], part: tf.Tensor) -> tf.Tensor:
@@ -166,20 +192,28 @@ def between(ends: tuple[float, float], part: tf.Tensor) -> tf.Tensor:
     return ends[0] * (ends[1] / ends[0]) ** part
 
 
-def initial_multiplier(
-    rule: Rule, multiplier: tf.Tensor, gap: tf.Tensor, gradient: tf.Tensor
+def initial_multipliers(
+    rule: Rule, multipliers: tf.Tensor, gap: tf.Tensor, gradient: tf.Tensor
 ) -> tf.Tensor:
     """That of the linearised problem; for L1, twice that.
 
     At a warm start, as much of it is added to the multiplier as the gap asks for.
     """
+    first = gap[:, :1]
     if rule.weight_l2:
-        square = tf.reduce_sum(gradient**2, [1, 2, 3])
-        missing = 2 * rule.weight_l2 * tf.maximum(gap, 1e-3) / (square + 1e-12)
-        return multiplier + missing + 1e-12
-    steepest = tf.reduce_max(tf.abs(gradient), [1, 2, 3])
-    linear = 2 * rule.weight_l1 / (steepest + 1e-12) + 1e-12
-    return tf.where(multiplier > 0, multiplier, linear)
+        square = tf.reduce_sum(gradient**2, [1, 2, 3])[:, None]
+        missing = 2 * rule.weight_l2 * tf.maximum(first, 1e-3) / (square + 1e-12)
+        of_margin = multipliers[:, :1] + missing + 1e-12
+    else:
+        steepest = tf.reduce_max(tf.abs(gradient), [1, 2, 3])[:, None]
+        linear = 2 * rule.weight_l1 / (steepest + 1e-12) + 1e-12
+        of_margin = tf.where(multipliers[:, :1] > 0, multipliers[:, :1], linear)
+    others = tf.where(
+        multipliers[:, 1:] > 0,
+        multipliers[:, 1:],
+        of_margin * tf.maximum(first, 1e-3),
+    )
+    return tf.concat([of_margin, others], axis=1)
 
 
 class Problem:
@@ -208,8 +242,8 @@ class Problem:
         self.rules = [self.paced(rule) for rule in rules]
         self.images, self.after_phase = images, after_phase
         self.x0 = tf.constant((images - low) / (high - low))
-        self.labels, self.clean_logits = tf.constant(labels), victim.logits(images)
-        self.num_classes = self.clean_logits.shape[1]
+        self.labels, self.clean = tf.constant(labels), victim.ask(images)
+        self.num_classes = self.clean.logits.shape[-1]
         self.targeted = victim.targeted
         # Large steps toward a target lead far from the image, where gradients say little.
         far = LONGEST if victim.targeted else float("inf")
@@ -227,6 +261,10 @@ class Problem:
         """The best by each rule before anything was tried."""
         inf = tf.fill([len(self.images)], float("inf"))
         return {rule.name: (inf, self.x0, tf.ones_like(inf)) for rule in self.rules}
+
+    def no_multipliers(self) -> tf.Tensor:
+        """Those of a minimisation that begins, [N, 1 + J]."""
+        return tf.zeros([len(self.images), 1 + self.clean.constraints.shape[1]])
 
     def any_class(self) -> tf.Tensor:
         """No class excluded, bool [N, K]."""

@@ -64,6 +64,7 @@ def minimum_norm(
     bounds: tuple[float, float] = (0.0, 1.0),
     batch_size: int = 64,
     gradients: int | None = None,
+    constraints: Callable | None = None,
     jit_compile: bool | None = None,
     progress: bool = False,
 ) -> AttackResult | list[AttackResult]:
@@ -74,7 +75,8 @@ def minimum_norm(
 
     Args:
         classifier: from images [N, H, W, C] to logits [N, K]; TensorFlow must be able to
-            differentiate it. A Keras model is one.
+            differentiate it. A Keras model is one. From several classifiers [N, M, K], all
+            of which are to be fooled.
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
         norm: "L2", "L1", or "EN" for the elastic net, ||d||_2^2 + beta ||d||_1.
@@ -86,6 +88,8 @@ def minimum_norm(
         batch_size: as in `carlini_wagner_l2`.
         gradients: at most as many for an image where there is one confidence; a sweep
             scales likewise. None: as tuned, 300, and 450 for L1.
+        constraints: what an example must satisfy besides, such as passing a detector: from
+            images to [N, J], at most 0 where satisfied, differentiable; None for nothing.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
         progress: whether to show a bar, where somebody watches.
 
@@ -94,8 +98,9 @@ def minimum_norm(
         With several confidences a list of these, in their order.
 
     Raises:
-        InputError, InputTypeError: the images, the labels, a setting or the classifier's
-            output are not as described; these are a ValueError and a TypeError.
+        InputError, InputTypeError: the images, the labels, a setting or the output of the
+            classifier or the constraints are not as described; these are a ValueError and a
+            TypeError.
     """
     check_choice("norm", norm, ("L1", "L2", "EN"))
     if norm != "EN" and beta is not None:
@@ -105,7 +110,7 @@ def minimum_norm(
         )
     beta = 1e-2 if beta is None else beta
     check_settings(beta=beta)
-    victim = Victim(classifier, targeted, bounds, jit_compile)
+    victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     low, high = victim.bounds
     rules = {
         "L2": (L2,),
@@ -175,22 +180,22 @@ def search(problem: Problem, confidence: float) -> dict[str, AttackResult]:
     """
     best, excluded = problem.nothing(), problem.any_class()
     x, longest = problem.x0, problem.longest
-    multipliers = [at_rest(x).multiplier] * len(problem.rules)
+    multipliers = [problem.no_multipliers()] * len(problem.rules)
     for _ in range(PASSES):
         for index, rule in enumerate(problem.rules):
-            start = at_rest(x)._replace(multiplier=multipliers[index])
+            start = at_rest(x, multipliers[index])
             goal = problem.goal(confidence, excluded, longest)
             state, best, rival = problem.run(rule, goal, start, best)
             x = state.x
             if problem.targeted:
-                multipliers[index] = state.multiplier
+                multipliers[index] = state.multipliers
             problem.after_phase()
         found = tf.reduce_any([tf.math.is_finite(b[0]) for b in best.values()], 0)
         careful = tf.minimum(longest / 2, LONGEST)
         if problem.targeted:
             longest = careful
             x = tf.where(per_image(found), x, problem.x0)
-            multipliers = [tf.where(found, c, 0.0) for c in multipliers]
+            multipliers = [tf.where(found[:, None], c, 0.0) for c in multipliers]
         else:
             longest = tf.where(found, longest, careful)
             x, excluded = problem.x0, problem.exclude(excluded, rival)

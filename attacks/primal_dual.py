@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from attacks.checks import InputError, check_settings
 from attacks.exact import Minimize
-from attacks.objective import keep, margin
+from attacks.objective import Answer, gaps, keep
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
@@ -107,17 +107,16 @@ class PrimalDualSearch:
             results = {}
             for rule in runs[0]:
                 best = functools.reduce(keep, [run[rule] for run in runs])
-                score, example, its_const = map(np.asarray, best)
-                results[rule] = measured(
-                    images, example, np.isfinite(score), its_const.astype(np.float64)
-                )
+                score, example, multipliers = map(np.asarray, best)
+                const = multipliers[:, 0].astype(np.float64)
+                results[rule] = measured(images, example, np.isfinite(score), const)
             return results
 
         return [solve_one(confidence) for confidence in confidences]
 
 
 def linear_const(
-    classifier: Callable,
+    ask: Callable[[tf.Tensor], Answer],
     targeted: bool,
     bounds: tuple[float, float],
     weight_l1: float,
@@ -130,11 +129,14 @@ def linear_const(
     def const(x0, labels, confidence):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x0)
-            gap, _ = margin(classifier(x0), labels, targeted)
+            columns, _ = gaps(ask(x0), labels, confidence, targeted)
+            gap = columns[:, 0]
         gradient = tape.gradient(gap, x0)
         square = tf.reduce_sum(gradient**2, axis=[1, 2, 3])
         steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3])
-        gap = tf.maximum(gap + confidence, 1e-3)
-        return 2 * gap / (square + 1e-12) + weight_l1 / (steepest + 1e-12)
+        gap = tf.maximum(gap, 1e-3)
+        const = 2 * gap / (square + 1e-12) + weight_l1 / (steepest + 1e-12)
+        others = tf.ones_like(columns[:, 1:]) * (const * gap)[:, None]
+        return tf.concat([const[:, None], others], axis=1)
 
     return const

@@ -14,6 +14,7 @@ from attacks.checks import (
     check_choice,
     check_classifier,
     check_confidences,
+    check_constraints,
     check_inputs,
     check_settings,
 )
@@ -74,6 +75,8 @@ def attack(
     check_choice("progress", progress, (True, False))
     x, labels = check_inputs(x, labels, victim.bounds)
     check_classifier(victim.classifier, x, labels, batch_size)
+    if victim.constraints is not None:
+        check_constraints(victim.constraints, x, batch_size)
 
     chunks = -(-len(x) // batch_size)
     share = max(-(-len(x) // chunks // victim.devices), SMALLEST_CHUNK)

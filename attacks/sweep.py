@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from attacks.lagrangian import Problem, Rule, State, at_rest
-from attacks.objective import keep, margin
+from attacks.objective import gaps, keep
 from attacks.result import AttackResult
 
 LANES = 3  # classes that are aimed at, at most
@@ -28,7 +28,7 @@ class Lane:
     Attributes:
         excluded: bool [N, K], every other class.
         state: of the smooth rule.
-        gap: [N], what the margin had to change by, from the image to the confidence.
+        gap: [N, 1], what the margin had to change by, from the image to the confidence.
     """
 
     excluded: tf.Tensor
@@ -59,7 +59,7 @@ def opened(problem: Problem, confidence: float) -> tuple[list[Lane], list[dict]]
         state, best, rival = problem.run(
             smooth,
             problem.goal(confidence, excluded),
-            at_rest(problem.x0),
+            at_rest(problem.x0, problem.no_multipliers()),
             problem.nothing(),
         )
         aim = excluded if problem.targeted else problem.all_but(rival)
@@ -78,8 +78,9 @@ def carried(
     for lane in lanes:
         there = gap(problem, lane.excluded, confidence)
         # Downward, the multiplier shrinks with the gap; upward, the phase adds what is missing.
-        multiplier = lane.state.multiplier * tf.minimum(there / lane.gap, 1.0)
-        start = at_rest(lane.state.x)._replace(multiplier=multiplier)
+        shrunk = lane.state.multipliers[:, :1] * tf.minimum(there / lane.gap, 1.0)
+        multipliers = tf.concat([shrunk, lane.state.multipliers[:, 1:]], axis=1)
+        start = at_rest(lane.state.x, multipliers)
         goal = problem.goal(confidence, lane.excluded)
         state, best, _ = problem.run(smooth, goal, start, problem.nothing())
         ends.append(Lane(lane.excluded, state, there))
@@ -97,7 +98,7 @@ def finished(
             problem.run(
                 rule,
                 problem.goal(confidence, lane.excluded),
-                at_rest(lane.state.x),
+                at_rest(lane.state.x, problem.no_multipliers()),
                 best,
                 0,
                 rung,
@@ -144,10 +145,10 @@ def shortened(problem: Problem) -> list[Rule]:
 
 
 def gap(problem: Problem, excluded: tf.Tensor, confidence: float) -> tf.Tensor:
-    """By how much the images' own margin is to change, [N], above 0."""
-    logits, labels = problem.clean_logits, problem.labels
-    clean, _ = margin(logits, labels, problem.targeted, excluded)
-    return tf.maximum(clean + confidence, 1e-3)
+    """By how much the images' own margin is to change, [N, 1], above 0."""
+    kappa = tf.fill([len(problem.images)], float(confidence))
+    clean, _ = gaps(problem.clean, problem.labels, kappa, problem.targeted, excluded)
+    return tf.maximum(clean[:, :1], 1e-3)
 
 
 def choose(index: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -8,7 +8,7 @@ from absl import flags
 import magnet_cli
 
 
-def define_flags(values: flags.FlagValues) -> None:
+def define(values: flags.FlagValues) -> None:
     """The command's flags."""
     flags.DEFINE_string(
         "output_dir", None, "Of the evaluation that is audited.", flag_values=values
@@ -48,7 +48,7 @@ def do(args: Any) -> None:
 COMMAND = magnet_cli.Command(
     name="eval.audit",
     summary="Tests whether a finished evaluation can be trusted, and exits with 1 where not.",
-    define=define_flags,
+    define=define,
     do=do,
 )
 

@@ -213,4 +213,6 @@ def models_at(
 ) -> Models:
     """Models at a place, which are trained there, as flags and preset say, where missing."""
     own = args.classifier and Path(args.classifier)
-    return Models(place, dataset, preset.recipe, preset.training_steps, seed, own)
+    recipe = preset.recipe, preset.training_steps
+    pack = (args.pack if "pack" in args else None) or 0  # of the adaptive evaluation
+    return Models(place, dataset, *recipe, seed, own, pack)

@@ -69,36 +69,36 @@ def write(directory: Path, results: Results) -> None:
 
 def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """Accuracy over kappa, four curves, a panel for each attack: the original's figure."""
-    series = _by_attack(rows)
+    series = by_attack(rows)
     columns = min(len(series), 5 if len(series) == 5 else 3)
     height = -(-len(series) // columns)
-    figure, axes = _panels(height, columns, width=2.5, height=2.3, sharey=True)
+    figure, axes = panels(height, columns, width=2.5, height=2.3, sharey=True)
     for axis, (title, points) in zip(axes, series.items()):
         for (key, label), line in zip(DEFENCES.items(), LINES):
-            _curve(axis, points, key, label, line)
+            curve(axis, points, key, label, line)
         axis.set(title=title, ylim=(-0.03, 1.03))
         if points[0]["parameter"] != CONFIDENCE:
             axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
-    _finish(figure, axes, len(series), columns, "accuracy")
+    finish(figure, axes, len(series), columns, "accuracy")
     figure.suptitle(f"{rows[0]['dataset']}, MagNet {rows[0]['variant']}")
     return figure
 
 
 def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """Attack success rate against MagNet, mostly over kappa, a panel for each variant."""
-    titles = list(_by_attack(rows))
-    panels: dict[tuple, list[dict]] = {}
+    titles = list(by_attack(rows))
+    shown: dict[tuple, list[dict]] = {}
     for row in rows:
-        panels.setdefault((row["variant"], row["parameter"]), []).append(row)
-    columns = min(len(panels), 2)
-    figure, axes = _panels(-(-len(panels) // columns), columns, 3.4, 2.8, sharey=True)
-    for axis, ((variant, parameter), own) in zip(axes, panels.items()):
-        for title, points in _by_attack(own).items():
-            _asr_curve(axis, points, title, titles.index(title), len(titles))
+        shown.setdefault((row["variant"], row["parameter"]), []).append(row)
+    columns = min(len(shown), 2)
+    figure, axes = panels(-(-len(shown) // columns), columns, 3.4, 2.8, sharey=True)
+    for axis, ((variant, parameter), own) in zip(axes, shown.items()):
+        for title, points in by_attack(own).items():
+            asr_curve(axis, points, title, titles.index(title), len(titles))
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
         if parameter != CONFIDENCE:
             axis.set_xlabel(symbol(parameter) or " ")
-    _finish(figure, axes, len(panels), columns, "attack success rate")
+    finish(figure, axes, len(shown), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
     return figure
 
@@ -110,7 +110,7 @@ def examples(results: Results, count: int = 8) -> matplotlib.figure.Figure:
     shown = {case.title: results.crafted[case] for case in middle}
     count = min(count, len(images))
     heights = 1 + 2 * len(shown)
-    figure, axes = _panels(heights, count, 0.62, 0.62, sharey=False)
+    figure, axes = panels(heights, count, 0.62, 0.62, sharey=False)
     grid = np.reshape(axes, (heights, count))
     largest = max(result.linf[:count].max() for result in shown.values()) or 1
     for column in range(count):
@@ -147,7 +147,7 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
     thresholds, (shown, where) = variant.thresholds, _middle(variant.attacked)
     series = {case.title: variant.attacked[case].marks for case in _ordered(shown)}
     columns = min(len(thresholds), 2)
-    figure, axes = _panels(
+    figure, axes = panels(
         -(-len(thresholds) // columns), columns, 3.4, 2.4, sharey=True
     )
     for axis, (detector, threshold) in zip(axes, thresholds.items(), strict=False):
@@ -176,7 +176,7 @@ def marks_above(name: str, variant: VariantResults) -> matplotlib.figure.Figure:
         else:
             axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set(title=f"detector {detector}", xlabel="mark", ylim=(0, 1.03))
-    _finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
+    finish(figure, axes, len(thresholds), columns, "share marked so or higher", None)
     figure.suptitle(", ".join(filter(None, [f"MagNet {name}", where])))
     return figure
 
@@ -191,7 +191,7 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
     variant, (middle, where) = results.variants[name], _middle(results.crafted)
     clean = detection.with_together(variant.clean.marks, variant.clean.marks)
     columns = 3
-    figure, axes = _panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
+    figure, axes = panels(-(-len(clean) // columns), columns, 2.5, 2.5, sharey=True)
     for axis, (detector, negatives) in zip(axes, clean.items(), strict=False):
         for line, case in zip(itertools.cycle(LINES), _ordered(middle), strict=False):
             marks = detection.with_together(
@@ -210,7 +210,7 @@ def roc(name: str, results: Results) -> matplotlib.figure.Figure:
         )
         axis.set(title=title, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ylabel, xlabel = "adversarial rejected", "clean rejected"
-    _finish(figure, axes, len(clean), columns, ylabel, xlabel)
+    finish(figure, axes, len(clean), columns, ylabel, xlabel)
     figure.suptitle(", ".join(filter(None, [f"MagNet {name}", where])))
     return figure
 
@@ -231,7 +231,7 @@ def _ordered(cases: Iterable[Case]) -> list[Case]:
     return sorted(cases, key=lambda case: (case.run.beta or 0, case.rule))
 
 
-def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
+def by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
     """Rows by attack, rule and beta, each by rising confidence or what takes its place."""
     series: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["value"] or 0):
@@ -240,9 +240,7 @@ def _by_attack(rows: Sequence[dict]) -> dict[str, list[dict]]:
     return {title: series[title] for title in order}
 
 
-def _asr_curve(
-    axis, points: Sequence[dict], label: str, index: int, count: int
-) -> None:
+def asr_curve(axis, points: Sequence[dict], label: str, index: int, count: int) -> None:
     """A curve with its intervals, set off a little so that those of several show."""
     confidences = np.array([row["value"] or 0 for row in points])
     spacing = np.ptp(confidences) / max(1, len(points) - 1) or 1.0
@@ -263,7 +261,8 @@ def _asr_curve(
     axis.set_xticks(confidences if points[0]["parameter"] else [])
 
 
-def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
+def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
+    """A key of rows over kappa."""
     axis.plot(
         [row["value"] or 0 for row in points],
         [row[key] for row in points],
@@ -275,27 +274,29 @@ def _curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> No
     axis.set_xticks([row["value"] for row in points if row["parameter"]])
 
 
-def _panels(rows: int, columns: int, width: float, height: float, sharey: bool):
+def panels(rows: int, columns: int, width: float, height: float, sharey: bool):
+    """A figure and its axes, row by row; width and height of one are in inches."""
     across = max(columns * width + 0.9, LEGEND)
     figure = matplotlib.figure.Figure(figsize=(across, rows * height + 0.9))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     return figure, axes.ravel()
 
 
-def _finish(
+def finish(
     figure,
     axes,
     used: int,
     columns: int,
-    ylabel: str,
+    ylabel: str | None,
     xlabel: str | None = "confidence κ",
 ) -> None:
     """Labels the outer axes, hides unused panels, and puts one legend below them all."""
     if xlabel:
         for axis in axes[max(0, used - columns) : used]:
             axis.set_xlabel(axis.get_xlabel() or xlabel)
-    for axis in axes[::columns]:
-        axis.set_ylabel(ylabel)
+    if ylabel:
+        for axis in axes[::columns]:
+            axis.set_ylabel(ylabel)
     for axis in axes[used:]:
         axis.set_visible(False)
     by_label = {

@@ -18,6 +18,14 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     )
 
 
+def share_of(success: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """The share of successes, bool [N], and its 95 % interval; None where N is 0."""
+    if not len(success):
+        return None, None, None
+    share = float(success.mean())
+    return share, *wilson_interval(share, len(success))
+
+
 def mean_over(values: np.ndarray, chosen: np.ndarray) -> float | None:
     """The mean of the chosen values, None where there are none."""
     return float(values[chosen].mean()) if chosen.any() else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from magnet_tf import cards, datasets, files, saved, variants, zoo
 from magnet_tf.errors import UserError
-from train import autoencoders, classifiers, recipes
+from train import autoencoders, classifiers, packs, recipes
 
 
 class ModelsError(UserError, ValueError):
@@ -26,6 +26,8 @@ class Models:
         steps: no training is longer; None: as the recipe.
         seed: of everything random.
         own_classifier: a user's `.keras` file, which then takes the classifier's place.
+        pack: of so many autoencoders each is a pack, in `pack_<name>.keras`, which uses one
+            that it picks by seed; 0: each is a single one.
     """
 
     directory: Path
@@ -34,6 +36,7 @@ class Models:
     steps: int | None
     seed: int
     own_classifier: Path | None = None
+    pack: int = 0
 
     @functools.cached_property
     def classifier(self) -> cards.Trained:
@@ -57,6 +60,8 @@ class Models:
 
     @functools.cache  # noqa: B019 (there is one in a process)
     def _autoencoder(self, name: str, spec: variants.Autoencoder) -> cards.Trained:
+        if self.pack:
+            return self._packed(name, spec)
         path = self.directory / f"autoencoder_{name}.keras"
         recipe = self._at_most(
             recipes.for_autoencoder(self.recipe, self.dataset, spec.structure)
@@ -64,6 +69,19 @@ class Models:
         own = dataclasses.asdict(spec)  # II's file is not I's, whatever its name
         return self._found(path, recipe, **own) or autoencoders.train_autoencoder(
             self.dataset, spec, recipe, path, self.seed
+        )
+
+    def _packed(self, name: str, spec: variants.Autoencoder) -> cards.Trained:
+        path, published = (
+            self.directory / f"pack_{name}.keras",
+            recipes.for_pack("original", self.dataset),
+        )
+        recipe = recipes.PackRecipe(
+            self._at_most(published.alone), self._at_most(published.together)
+        )
+        own = {**dataclasses.asdict(spec), "count": self.pack}
+        return self._found(path, recipe.together, **own) or packs.train_pack(
+            self.dataset, spec, recipe, path, self.seed, self.pack
         )
 
     def descriptions(self, specs: Mapping[str, variants.Autoencoder]) -> dict[str, str]:

@@ -20,15 +20,13 @@ def define(values: flags.FlagValues) -> None:
     define_size(values)
     define_search(values)
     define_engine(values)
-    flags.DEFINE_integer(
-        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
-    )
-    flags.DEFINE_string(
-        "output_dir",
-        None,
-        "Where the results go [runs/<dataset>-<preset>].",
+    flags.DEFINE_boolean(
+        "list_attacks",
+        False,
+        "How it is attacked: print the attacks that there are, and end.",
         flag_values=values,
     )
+    define_run(values, "runs/<dataset>-<preset>")
 
 
 def define_subject(values: flags.FlagValues) -> None:
@@ -113,12 +111,6 @@ def define_size(values: flags.FlagValues) -> None:
 
 def define_search(values: flags.FlagValues) -> None:
     """The flags that say how the images are attacked."""
-    flags.DEFINE_boolean(
-        "list_attacks",
-        False,
-        "How it is attacked: print the attacks that there are, and end.",
-        flag_values=values,
-    )
     flags.DEFINE_enum(
         "search",
         None,
@@ -176,9 +168,19 @@ def define_engine(values: flags.FlagValues) -> None:
     )
 
 
+def define_run(values: flags.FlagValues, directory: str) -> None:
+    """The flags of a run, whose results go to a directory unless they say otherwise."""
+    flags.DEFINE_integer(
+        "seed", 0, "Of everything random.", lower_bound=0, flag_values=values
+    )
+    flags.DEFINE_string(
+        "output_dir", None, f"Where the results go [{directory}].", flag_values=values
+    )
+
+
 def doing(args: Any) -> str:
     """What a run says first."""
-    if args.list_attacks:
+    if getattr(args, "list_attacks", False):
         return "Attacks; loading TensorFlow ..."
     what = args.defence or ", ".join(args.variants or ["D", "D+JSD"])
     return (

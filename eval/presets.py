@@ -15,6 +15,7 @@ class Preset:
         search: keywords of the attacks.
         recipe: of the models that are trained, "published" or "short".
         training_steps: no model is trained for more steps than that; None: as the recipe.
+        gray_autoencoders: how many a gray-box attacker trains of each of the defence's.
     """
 
     num_examples: int
@@ -23,6 +24,7 @@ class Preset:
     search: Mapping[str, float | str]
     recipe: str = "published"
     training_steps: int | None = None
+    gray_autoencoders: Sequence[int] = (1, 4, 8)
 
 
 def _kappas(
@@ -67,5 +69,6 @@ PRESETS = {
         betas=(1e-2, 1e-1),
         search={"search": "primal_dual"},
         training_steps=4000,
+        gray_autoencoders=(1, 4),
     ),
 }

@@ -97,7 +97,7 @@ def markdown(
         + of_rows(results.worst_cases(), WORST_CASE),
         *_chance(results),
         "## Examples\n\n![Adversarial examples](examples.png)",
-        _made_by(results, made_by),
+        how_it_was_made(results, made_by),
         _accuracy(rows, names),
         *_detection(results, detection),
     ]
@@ -132,7 +132,8 @@ def _chance(results: Results) -> list[str]:
     ]
 
 
-def _made_by(results: Results, made_by: Mapping[str, str]) -> str:
+def how_it_was_made(results: Results, made_by: Mapping[str, str]) -> str:
+    """What the results come from, and what each variant makes of clean images."""
     rows = "\n".join(f"| {part} | {what} |" for part, what in made_by.items())
     thresholds = "\n".join(
         f"| {name} | {of.clean.accuracies(attacked=False).both:.2%} | "

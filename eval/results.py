@@ -80,6 +80,10 @@ class Results:
             self.dataset, self.seed, self.examples.at(index), crafted, variants
         )
 
+    def only(self, name: str) -> "Results":
+        """The same with one of the variants alone."""
+        return dataclasses.replace(self, variants={name: self.variants[name]})
+
     def _cases(self) -> list[Case]:
         """By attack, beta and rule; the confidences stay in their order."""
         order = list(ATTACKS)

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -140,29 +141,45 @@ def with_others(
     return dataclasses.replace(base, defences={**base.defences, **further})
 
 
-def built(name: str, classifier: keras.Model, models: Models) -> Defence:
+def built(
+    name: str,
+    classifier: keras.Model,
+    models: Models,
+    stricter: float = 1,
+    pick: int | None = None,
+) -> Defence:
     """A variant around a classifier, calibrated on the dataset's validation images.
 
     Args:
         name: of the variant.
         classifier: the undefended one.
         models: where the autoencoders are, or are trained.
+        stricter: what the variant's drop rates are multiplied by.
+        pick: which autoencoder of each pack is used; None: the pack's own pick, or what is
+            no pack.
     """
     variant = variants.VARIANTS[models.dataset.like][name]
     autoencoders = models.autoencoders(variant.autoencoders)
 
     @functools.cache
     def magnet() -> MagNet:
-        defence = variant.build(
-            classifier, {name: of.model for name, of in autoencoders.items()}
-        )
-        defence.calibrate(models.dataset.validation.images, variant.drop_rates)
+        parts = {
+            name: of.model if pick is None else of.model.autoencoders[pick]
+            for name, of in autoencoders.items()
+        }
+        defence = variant.build(classifier, parts)
+        rates = {d: stricter * rate for d, rate in variant.drop_rates.items()}
+        defence.calibrate(models.dataset.validation.images, rates)
         return defence
 
-    settings = {
+    settings: dict[str, Any] = {
         "variant": dataclasses.asdict(variant),
         "autoencoders": {name: of.fingerprint for name, of in autoencoders.items()},
     }
+    if stricter != 1:
+        settings["stricter"] = stricter
+    if pick is not None:
+        settings["pick"] = pick
     return Defence(name, list(variant.detectors), settings, magnet)
 
 

@@ -11,6 +11,7 @@ import magnet_cli
 
 COMMANDS = {
     "oblivious": "eval.oblivious",
+    "adaptive": "eval.adaptive",
     "original": "eval.original",
     "audit": "eval.audit",
     "benchmark": "eval.benchmark",

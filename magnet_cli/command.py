@@ -125,8 +125,9 @@ def quieten() -> None:
     Keras imports TensorFlow, too, but only where it is installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TFDS warns of what it calls itself
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # TFDS warns of what it calls itself; TensorFlow of loops that are traced for each target
+    for library in ("absl", "tensorflow"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     with tempfile.TemporaryFile() as notes:
         sys.stderr.flush()
         terminal = os.dup(2)
