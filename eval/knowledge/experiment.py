@@ -72,7 +72,6 @@ def run(args: Any) -> None:
         ]
         parts = [part(study, *attack) for attack in attacks]
         found = AdaptiveResults(parts, chosen(study))
-        check_defended(found)
         at_rates = list(fixed_rates(study, found))
         targeted = list(toward_each_class(study, attacks)) if args.targeted else []
         if not args.defence:  # which its user has
@@ -217,9 +216,16 @@ def gray(study: Study, variant: str, own: Sequence[Defence]) -> Target:
 def part(
     study: Study, attacker: Attacker, target: Target, names: Sequence[str]
 ) -> Part:
-    """What an attacker reaches."""
+    """What an attacker reaches.
+
+    Raises:
+        EvaluationError: as `check_defended`.
+    """
     of, plan = study.against(names), study.asked.plan
-    return Part(attacker, Evaluation(of, plan, study.store, target).run())
+    evaluation = Evaluation(of, plan, study.store, target)
+    found = Part(attacker, evaluation.run())
+    check_defended(AdaptiveResults([found], evaluation.chosen))
+    return found
 
 
 def chosen(study: Study) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from eval.knowledge.results import Attacker
 from eval.metrics import wilson_interval
 from eval.presets import PRESETS
 from magnet_tf import classifiers, datasets, zoo
+from magnet_tf.arrays import in_batches
 from magnet_tf.datasets import Split
 from tests import command_line
 from tests.eval.test_oblivious import TINY, counts, results, small_classifier
@@ -37,7 +39,7 @@ def tiny():
         TINY,
         confidences={"digits": (0,)},
         search=SEARCH,
-        training_steps=150,
+        training_steps=400,
         gray_autoencoders=(1, 2),
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -207,6 +209,32 @@ def test_a_broken_defence_falls(finished, tmp_path):
         assert row["num_defended"] == COUNT
         assert row["asr"] == row["defended_asr"] == row["success_crafting"] == 1
     assert two["mean_l2"] == pytest.approx(one["mean_l2"], rel=0.02)
+
+
+def test_a_pack_draws_one_and_the_attacker_has_a_pack_of_its_own(finished, tmp_path):
+    shutil.copytree(finished / "models", tmp_path / "models")
+    run(
+        tmp_path / "run",
+        models_dir=str(tmp_path / "models"),
+        pack=3,
+        knowledge=["gray"],
+        gray_autoencoders=["2"],
+        attacks=["cw"],
+    )
+    (row,) = results(tmp_path / "run")
+    assert (row["knowledge"], row["autoencoders"]) == ("gray", 2)
+    packs = [
+        keras.saving.load_model(tmp_path / folder / "pack_I.keras")
+        for folder in ("models", "run/attacker/pack2")
+    ]
+    assert [len(pack.autoencoders) for pack in packs] == [3, 2]
+    assert [pack.seed for pack in packs] == [0, 1000]
+    magnet = keras.saving.load_model(tmp_path / "run/defended_D.keras")
+    x = datasets.load("digits").test.images[:16]
+    drawn = packs[0].autoencoders[packs[0].picked]
+    np.testing.assert_allclose(
+        magnet.reformer.heal(x), np.clip(in_batches(drawn, x), 0, 1), atol=1e-6
+    )
 
 
 def test_worst_cases_are_of_each_attacker(finished):
