@@ -151,7 +151,8 @@ def test_a_row_counts_what_the_defence_says(
     assert row["num_defended"] == defended.sum() > 0
     assert row["defended_asr"] == pytest.approx(past[defended].mean())
     low, high = wilson_interval(past[defended].mean(), defended.sum())
-    assert (row["defended_asr_low"], row["defended_asr_high"]) == (low, high)
+    interval = row["defended_asr_low"], row["defended_asr_high"]
+    assert interval == pytest.approx((low, high), rel=1e-12)
     assert row["asr"] == pytest.approx(past.mean())
     assert row["success_crafting"] == found["success"].mean()
     counted = found["success"] & defended
