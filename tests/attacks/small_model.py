@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 SHAPE, CLASSES = (6, 6, 1), 4
 
 
-class SmallModel:
-    """logits = tanh(x A + a) B + b: called, in TensorFlow; by its methods, in float64."""
+class SmallModel(keras.Model):
+    """logits = tanh(x A + a) B + b: called, in TensorFlow; by its methods, in float64.
+
+    A Keras model, since of those the attacks keep what they have compiled, for all tests.
+    """
 
     def __init__(self, seed: int = 1, hidden: int = 12):
+        super().__init__()
         random = np.random.RandomState(seed)
         pixels = int(np.prod(SHAPE))
         parameters = (
@@ -23,7 +28,7 @@ class SmallModel:
         self.float32 = [p.astype(np.float32) for p in parameters]
         self.float64 = [p.astype(np.float64) for p in self.float32]
 
-    def __call__(self, x):
+    def call(self, x):
         A, a, B, b = self.float32
         return tf.tanh(tf.reshape(x, [-1, len(A)]) @ A + a) @ B + b
 

@@ -18,7 +18,7 @@ import keras
 from attacks import carlini_wagner_l2, elastic_net
 
 def craft(attack, model, **settings):
-    x = np.random.RandomState(0).uniform(size=(64, 8, 8, 1)).astype(np.float32)
+    x = np.random.RandomState(0).uniform(size=(32, 8, 8, 1)).astype(np.float32)
     labels = np.asarray(model(x)).argmax(axis=1)
     found = attack(model, x, labels, **settings)
     return [

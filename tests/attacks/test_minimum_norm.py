@@ -74,10 +74,11 @@ def test_result_is_what_it_says(model, rule, confidence, targeted):
     assert (lead[success] >= confidence - 1e-4).all()
 
 
-class Convolutional:
+class Convolutional(keras.Model):
     """Random convolutions, with logits as far apart as a trained classifier's."""
 
     def __init__(self):
+        super().__init__()
         random = np.random.RandomState(3)
         self.kernels = [
             tf.constant(random.normal(0, scale, shape), tf.float32)
@@ -85,7 +86,7 @@ class Convolutional:
         ]
         self.dense = tf.constant(random.normal(0, 1.5, (32, CLASSES)), tf.float32)
 
-    def __call__(self, x):
+    def call(self, x):
         for kernel in self.kernels:
             x = tf.nn.elu(tf.nn.conv2d(x - 0.3, kernel, 1, "VALID"))
         return 8 * tf.reshape(x, [-1, 32]) @ self.dense
@@ -97,7 +98,7 @@ def test_agreement_up_to_large_confidences(targeted):
     labels = np.asarray(model(x)).argmax(axis=1)
     if targeted:
         labels = (labels + 1) % CLASSES
-    confidences = [0.0, 10.0, 40.0]
+    confidences = [0.0, 40.0]
     few = EXACT | {"max_iterations": 150, "targeted": targeted}
     cw = carlini_wagner_l2(model, x, labels, confidence=confidences, **few)
     ead = elastic_net(model, x, labels, confidence=confidences, **few)

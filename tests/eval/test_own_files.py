@@ -7,12 +7,19 @@ import PIL.Image
 import pytest
 
 import magnet_cli
-from eval import oblivious
+from eval import oblivious, publication
 from eval.presets import PRESETS
 from magnet_tf import datasets
 from tests import command_line
 from tests.eval.test_own_data import TINY
 from train import autoencoder, classifier
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A small evaluation that draws no figures."""
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setattr(publication.figures, "write", lambda *_: None)
 
 
 def drawn(count: int, shape: tuple[int, ...], num_classes: int):
@@ -57,7 +64,6 @@ def test_train_calibrate_evaluate(make, name, epochs, least, tmp_path, monkeypat
     magnet_cli.main(autoencoder.COMMAND, command_line.of(**training))
     models = f"models/{name}"
     args = {"dataset": data, "models_dir": models, "preset": "tiny", "variants": "D"}
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
     magnet_cli.main(oblivious.COMMAND, command_line.of(**args))
     rows = json.loads((tmp_path / f"runs/{name}-tiny/results.json").read_text("utf-8"))
     assert len(rows) == 3 and {row["dataset"] for row in rows} == {name}
@@ -91,8 +97,7 @@ def test_the_zoo_has_nothing_for_data_of_ones_own(tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_sample_is_judged_by_mnists_models(tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
+def test_the_sample_is_judged_by_mnists_models(tmp_path):
     args = {"dataset": "mnist_sample", "preset": "tiny", "output_dir": tmp_path}
     magnet_cli.main(
         oblivious.COMMAND, command_line.of(**args, models_dir="zoo", variants="D")
