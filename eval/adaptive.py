@@ -19,7 +19,7 @@ def define(values: flags.FlagValues) -> None:
     define_pack(values)
     oblivious.define_chance(values)
     define_knowledge(values)
-    oblivious.define_size(values)
+    oblivious.define_size(values, "glance")
     define_targeted(values)
     oblivious.define_search(values)
     oblivious.define_run(values, "runs/<dataset>-<preset>-adaptive")

@@ -72,17 +72,16 @@ class Models:
         )
 
     def _packed(self, name: str, spec: variants.Autoencoder) -> cards.Trained:
-        path, published = (
-            self.directory / f"pack_{name}.keras",
-            recipes.for_pack("original", self.dataset),
-        )
+        path = self.directory / f"pack_{name}.keras"
+        published = recipes.for_pack("original", self.dataset)
         recipe = recipes.PackRecipe(
             self._at_most(published.alone), self._at_most(published.together)
         )
         own = {**dataclasses.asdict(spec), "count": self.pack}
-        return self._found(path, recipe.together, **own) or packs.train_pack(
-            self.dataset, spec, recipe, path, self.seed, self.pack
-        )
+        if found := self._found(path, recipe.together, **own):
+            return found
+        packs.train_pack(self.dataset, spec, recipe, path, self.seed, self.pack)
+        return cards.load(path)  # without its own loss, which no other file knows
 
     def descriptions(self, specs: Mapping[str, variants.Autoencoder]) -> dict[str, str]:
         """How the classifier and these autoencoders were trained, {name: a line}."""

@@ -74,11 +74,11 @@ def define_chance(values: flags.FlagValues) -> None:
     )
 
 
-def define_size(values: flags.FlagValues) -> None:
-    """The flags that say how large the evaluation is."""
+def define_size(values: flags.FlagValues, preset: str = "quick") -> None:
+    """The flags that say how large the evaluation is, by default as a preset."""
     flags.DEFINE_enum(
         "preset",
-        "quick",
+        preset,
         sorted(PRESETS),
         "How large it is: sets what the flags below leave out.",
         flag_values=values,

@@ -1,5 +1,6 @@
 """How large an evaluation is, as data: the paper's grid, a part of it, and a quick look."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,3 +73,9 @@ PRESETS = {
         gray_autoencoders=(1, 4),
     ),
 }
+# The same for several attackers, of whom each costs more than the oblivious one.
+PRESETS["glance"] = dataclasses.replace(
+    PRESETS["quick"],
+    confidences=_kappas(grey=(0, 10), colour=(0, 20)),
+    betas=(1e-1,),
+)
