@@ -76,6 +76,7 @@ PRESETS = {
 # The same for several attackers, of whom each costs more than the oblivious one.
 PRESETS["glance"] = dataclasses.replace(
     PRESETS["quick"],
+    num_examples=32,
     confidences=_kappas(grey=(0, 10), colour=(0, 20)),
     betas=(1e-1,),
 )
