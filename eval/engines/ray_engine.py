@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
@@ -80,7 +81,7 @@ def call(wanted: dict[str, str], function: Callable, args: tuple) -> Any:
             if have[name] != wanted[name]
         )
         raise ClusterError(
-            f"a worker on {os.uname().nodename} has {other}; install the same "
+            f"a worker on {platform.node()} has {other}; install the same "
             "everywhere, since results would differ."
         )
     return function(
