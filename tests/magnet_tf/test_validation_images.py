@@ -21,7 +21,9 @@ def published(mnist) -> np.ndarray:
 def test_thresholds_of_the_zoo(published):
     magnet = zoo.load("mnist", "D")
     magnet.calibrate(published, D.drop_rates)
-    assert magnet.thresholds == pytest.approx({"I": 0.0037618, "II": 0.0154328}, rel=2e-4)
+    assert magnet.thresholds == pytest.approx(
+        {"I": 0.0037618, "II": 0.0154328}, rel=2e-4
+    )
 
 
 def test_thresholds_of_the_original(published, originals):
