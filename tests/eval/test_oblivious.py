@@ -524,6 +524,7 @@ def test_an_unknown_preset():
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode != 0
     assert (
-        "flag --preset=huge: value should be one of <paper|quick|short>" in ended.stderr
+        "flag --preset=huge: value should be one of <glance|paper|quick|short>"
+        in ended.stderr
     )
     assert "Traceback" not in ended.stderr
