@@ -62,13 +62,10 @@ def chosen(
         item_gpus: likewise, a part of one where several items share it.
 
     Raises:
-        EngineError: Ray is not installed, or what is named is Ray's and the engine is not.
+        EngineError: Ray is not installed.
+        ClusterError: there is no cluster at the address, or it can do no item.
     """
     if name == "local":
-        if address or item_cpus or item_gpus:
-            raise EngineError(
-                "--ray_address, --item_cpus and --item_gpus are of --engine=ray."
-            )
         return Local()
     try:
         from eval.engines.ray_engine import Ray

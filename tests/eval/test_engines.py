@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from eval import engines
+import magnet_cli
+from eval import engines, experiment, oblivious
+from eval.arguments import FlagError
 from eval.engines import EngineError, Item, Local, schedule
 from eval.engines.schedule import ClusterError, LostError
 from magnet_tf.errors import UserError
@@ -124,8 +126,9 @@ def test_a_users_mistake_stays_one_sentence():
 
 
 def test_flags_of_ray_without_ray_are_refused(monkeypatch):
-    with pytest.raises(EngineError, match="of --engine=ray"):
-        engines.chosen("local", "auto", None, 0.0)
+    flags = magnet_cli.parsed(oblivious.COMMAND, ["--ray_address=auto"])
+    with pytest.raises(FlagError, match="add --engine=ray"):
+        experiment.check_flags(flags)
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "eval.engines.ray_engine", raising=False)
     with pytest.raises(EngineError, match=r"needs Ray; pip install '.\[ray\]'"):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import magnet_cli
 from eval import experiment, judging, measurements
+from eval.knowledge import experiment as knowing
 from magnet_cli.__main__ import COMMANDS
 from magnet_tf import IdentityReformer, MagNet, datasets, hdf5, zoo
 from tests.fuzz.cases import Kind, attempt
@@ -221,6 +222,7 @@ def without_work(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for where, what, instead in (
             (experiment, "Store", reached),
+            (knowing, "Store", reached),
             (judging, "Store", reached),
             (measurements, "measurements", reached),
             (
