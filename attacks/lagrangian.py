@@ -12,6 +12,8 @@ from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
 MOMENTUM = 0.5  # of the gradients' running mean
+STRONGEST = 1.5  # pull of the constraints, in that of the distance
+AT_FIRST = 0.1  # multiplier of a constraint, in that of the margin
 LONGEST = 2.0  # careful primal step that a gradient may take, in the L2 norm
 
 
@@ -69,6 +71,7 @@ class Goal(NamedTuple):
         labels: int [N].
         confidence: [N].
         excluded: bool [N, K], classes that are not aimed at.
+        unit: [N, 1], the margin's gap at the images, above 0.
         longest: [N], what a gradient may move an image by under a rule with an L2 term.
     """
 
@@ -76,6 +79,7 @@ class Goal(NamedTuple):
     labels: tf.Tensor
     confidence: tf.Tensor
     excluded: tf.Tensor
+    unit: tf.Tensor
     longest: tf.Tensor
 
 
@@ -107,17 +111,17 @@ def inner_loop(
         Returns:
             The state and the best by then, and the class that was aimed at, [N].
         """
-        x0, labels, confidence, excluded, longest = goal
+        x0, labels, confidence, excluded, unit, longest = goal
         (x, mean, multipliers), rival = state, labels
         log_c = tf.math.log(multipliers)
         for k in tf.range(first, last):
-            weights = relative(log_c, k == 0)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(x)
                 answer = ask(low + (high - low) * x)
                 gap, rival = gaps(answer, labels, confidence, targeted, excluded)
-                weighted = tf.reduce_sum(weights * gap, axis=1)
-            gradient = tape.gradient(weighted, x)
+                shares = tf.stop_gradient(shared(log_c, gap, unit, k == 0))
+                together = tf.reduce_sum(shares * gap, axis=1)
+            gradient = tape.gradient(together, x)
             found = tf.reduce_all(met(answer, labels, confidence, targeted), axis=1)
             best = bettered(best, rules, found, x0, x, exp(log_c)[:, 0])
 
@@ -127,10 +131,14 @@ def inner_loop(
             log_c = tf.where(
                 k == 0,
                 tf.math.log(initial_multipliers(rule, multipliers, gap, gradient)),
-                log_c + tf.where(gap < 0, -dual, dual),
+                ascended(log_c, gap, dual),
             )
             mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
             pull = primal * per_image(tf.reduce_sum(exp(log_c), axis=1)) * mean
+            if gap.shape[1] > 1:
+                held = held_back(rule, primal, x0, x, pull)
+                log_c += tf.math.log(held)[:, None]
+                pull *= per_image(held)
             if rule.weight_l2:
                 length = tf.sqrt(tf.reduce_sum(pull**2, [1, 2, 3]))
                 pull *= per_image(tf.minimum(1.0, longest / (length + 1e-12)))
@@ -138,6 +146,50 @@ def inner_loop(
         return State(x, mean, exp(log_c)), best, rival
 
     return phase
+
+
+def shared(
+    log_c: tf.Tensor, gap: tf.Tensor, unit: tf.Tensor, begins: tf.Tensor
+) -> tf.Tensor:
+    """What of the multipliers' sum goes to each gap, [N, 1 + J]; all to the margin at first.
+
+    Beside constraints each multiplier c counts as c * (1 + gap) within [0, 2c], gaps being
+    measured in units: the damping term of an augmented Lagrangian, without which several
+    multipliers keep swinging, one after the other.
+    """
+    margin_alone = tf.one_hot(tf.zeros_like(gap[:, 0], tf.int32), gap.shape[1])
+    shares = tf.nn.softmax(log_c)
+    if gap.shape[1] > 1:
+        measured = tf.concat([gap[:, :1] / unit, gap[:, 1:]], axis=1)
+        shares *= tf.clip_by_value(1 + measured, 0.0, 2.0)
+    return tf.where(begins, margin_alone, shares)
+
+
+def ascended(log_c: tf.Tensor, gap: tf.Tensor, dual: tf.Tensor) -> tf.Tensor:
+    """The dual step; beside constraints it is half as long downward.
+
+    Where several gaps swing about 0, all of them are seldom met at once.
+    """
+    down = dual / 2 if gap.shape[1] > 1 else dual
+    return log_c + tf.where(gap < 0, -down, dual)
+
+
+def held_back(
+    rule: Rule, primal: tf.Tensor, x0: tf.Tensor, x: tf.Tensor, pull: tf.Tensor
+) -> tf.Tensor:
+    """The factor that leaves the constraints no more than `STRONGEST` times the distance's pull.
+
+    In the solution the two pulls are equal, on the pixels that the box does not hold. Where a
+    multiplier is too large, steps miss the set where its constraint holds, and it would grow
+    without end.
+    """
+    d = x - x0
+    own = 2 * rule.weight_l2 * d + rule.weight_l1 * tf.sign(d)
+    least = 2 * rule.weight_l2 + 4 * rule.weight_l1  # of d of norm 1, over 16 pixels
+    its_length = tf.maximum(tf.sqrt(tf.reduce_sum(own**2, [1, 2, 3])), least)
+    moved = tf.clip_by_value(x - pull, 0.0, 1.0) - x
+    length = tf.sqrt(tf.reduce_sum(moved**2, [1, 2, 3]))
+    return tf.minimum(1.0, STRONGEST * primal * its_length / (length + 1e-12))
 
 
 def bettered(
@@ -168,12 +220,6 @@ def proximal_step(
     # Soft thresholding of d; EAD's `shrink` is of x, which rounds otherwise.
     z = tf.sign(z) * tf.nn.relu(tf.abs(z) - primal * rule.weight_l1)
     return tf.clip_by_value(x0 + z, 0.0, 1.0)
-
-
-def relative(log_c: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """The multipliers [N, 1 + J] in their sum; at the start that of the margin alone."""
-    alone = tf.one_hot(tf.zeros(tf.shape(log_c)[0], tf.int32), log_c.shape[1])
-    return tf.where(start, alone, tf.nn.softmax(log_c))
 
 
 def exp(values: tf.Tensor) -> tf.Tensor:
@@ -208,11 +254,7 @@ def initial_multipliers(
         steepest = tf.reduce_max(tf.abs(gradient), [1, 2, 3])[:, None]
         linear = 2 * rule.weight_l1 / (steepest + 1e-12) + 1e-12
         of_margin = tf.where(multipliers[:, :1] > 0, multipliers[:, :1], linear)
-    others = tf.where(
-        multipliers[:, 1:] > 0,
-        multipliers[:, 1:],
-        of_margin * tf.maximum(first, 1e-3),
-    )
+    others = tf.where(multipliers[:, 1:] > 0, multipliers[:, 1:], AT_FIRST * of_margin)
     return tf.concat([of_margin, others], axis=1)
 
 
@@ -290,7 +332,14 @@ class Problem:
         """What a phase aims at, with the problem's own longest step by default."""
         kappa = tf.fill([len(self.images)], float(confidence))
         longest = self.longest if longest is None else longest
-        return Goal(self.x0, self.labels, kappa, excluded, longest)
+        unit = self.gap(confidence, excluded)
+        return Goal(self.x0, self.labels, kappa, excluded, unit, longest)
+
+    def gap(self, confidence: float, excluded: tf.Tensor) -> tf.Tensor:
+        """By how much the images' own margin is to change, [N, 1], above 0."""
+        kappa = tf.fill([len(self.images)], float(confidence))
+        clean, _ = gaps(self.clean, self.labels, kappa, self.targeted, excluded)
+        return tf.maximum(clean[:, :1], 1e-3)
 
     def exclude(self, excluded: tf.Tensor, reached: tf.Tensor) -> tf.Tensor:
         """Excludes the class that was reached, where one is left to aim at then."""

@@ -136,7 +136,7 @@ def linear_const(
         steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3])
         gap = tf.maximum(gap, 1e-3)
         const = 2 * gap / (square + 1e-12) + weight_l1 / (steepest + 1e-12)
-        others = tf.ones_like(columns[:, 1:]) * (const * gap)[:, None]
+        others = tf.ones_like(columns[:, 1:]) * const[:, None]
         return tf.concat([const[:, None], others], axis=1)
 
     return const

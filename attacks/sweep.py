@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from attacks.lagrangian import Problem, Rule, State, at_rest
-from attacks.objective import gaps, keep
+from attacks.objective import keep
 from attacks.result import AttackResult
 
 LANES = 3  # classes that are aimed at, at most
@@ -63,7 +63,7 @@ def opened(problem: Problem, confidence: float) -> tuple[list[Lane], list[dict]]
             problem.nothing(),
         )
         aim = excluded if problem.targeted else problem.all_but(rival)
-        lanes.append(Lane(aim, state, gap(problem, aim, confidence)))
+        lanes.append(Lane(aim, state, problem.gap(confidence, aim)))
         bests.append(best)
         excluded = problem.exclude(excluded, rival)
     return lanes, bests
@@ -76,7 +76,7 @@ def carried(
     smooth = shortened(problem)[0]
     ends, bests = [], []
     for lane in lanes:
-        there = gap(problem, lane.excluded, confidence)
+        there = problem.gap(confidence, lane.excluded)
         # Downward, the multiplier shrinks with the gap; upward, the phase adds what is missing.
         shrunk = lane.state.multipliers[:, :1] * tf.minimum(there / lane.gap, 1.0)
         multipliers = tf.concat([shrunk, lane.state.multipliers[:, 1:]], axis=1)
@@ -142,13 +142,6 @@ def shortened(problem: Problem) -> list[Rule]:
         )
         for rule in sparse
     ]
-
-
-def gap(problem: Problem, excluded: tf.Tensor, confidence: float) -> tf.Tensor:
-    """By how much the images' own margin is to change, [N, 1], above 0."""
-    kappa = tf.fill([len(problem.images)], float(confidence))
-    clean, _ = gaps(problem.clean, problem.labels, kappa, problem.targeted, excluded)
-    return tf.maximum(clean[:, :1], 1e-3)
 
 
 def choose(index: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
