@@ -148,7 +148,42 @@ def _reached(who: Attacker, row: Mapping) -> str:
 
 
 def warnings(found: AdaptiveResults) -> list[str]:
-    """A warning where a judge does not see what an attack found on it; else none."""
+    """What says that figures are not to be trusted; none where nothing does."""
+    return _not_held(found) + _weaker(found.worst_cases())
+
+
+def _weaker(worst: Sequence[dict]) -> list[str]:
+    """Where who knows everything reaches less than who knows nothing.
+
+    It could hand in the other's examples: its attack has failed, not the attacker (Carlini
+    et al., "On Evaluating Adversarial Robustness", arXiv 1902.06705, section 5).
+    """
+    reached = {
+        (row["variant"], row["attacks"], row["knowledge"]): row
+        for row in worst
+        if row["knowledge"] != "gray"
+    }
+    weaker = [
+        f"{row['attacks']} on {variant} ({percent(row['asr'], row['num_examples'])}, "
+        f"oblivious {percent(other['asr'], row['num_examples'])})"
+        for (variant, attacks, knowledge), row in reached.items()
+        if knowledge == "white"
+        and (other := reached.get((variant, attacks, "oblivious")))
+        and row["asr"] < other["asr"]
+    ]
+    if not weaker:
+        return []
+    return [
+        (
+            "**Warning**: the white-box attacker reached fewer images than the oblivious one, "
+            f"whose examples it could use: {', '.join(weaker)}. Its attack fell short there; "
+            "that does not speak for the defence."
+        )
+    ]
+
+
+def _not_held(found: AdaptiveResults) -> list[str]:
+    """Where a judge does not see what an attack found on it."""
     differing = found.disagreements()
     if not differing:
         return []

@@ -256,6 +256,17 @@ def test_the_report_has_the_attackers_side_by_side(finished):
         assert name in text and (finished / name).stat().st_size > 0
 
 
+def test_a_white_box_attack_that_falls_short_is_warned_of():
+    def worst(knowledge, asr):
+        named = {"variant": "D", "attacks": "cw", "knowledge": knowledge}
+        return {**named, "num_examples": 50, "asr": asr}
+
+    assert report._weaker([worst("oblivious", 0.4), worst("white", 0.4)]) == []
+    (warning,) = report._weaker([worst("oblivious", 0.4), worst("white", 0.2)])
+    assert "cw on D (20 %, oblivious 40 %)" in warning
+    assert report._weaker([worst("gray", 0.4), worst("white", 0.2)]) == []
+
+
 # At fixed false positive rates
 
 
