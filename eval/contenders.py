@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 import attacks
+from eval.metrics import margins
 
 
 @dataclass(frozen=True)
@@ -189,11 +190,8 @@ def distances(
     The label must lose by the confidence, as float32 logits allow: Foolbox and ART do not
     say themselves what they take for a success.
     """
-    logits = np.array(classifier(adversarial))
-    index = np.arange(len(x))
-    label = logits[index, labels].copy()
-    logits[index, labels] = -np.inf
-    success = logits.max(axis=1) - label >= settings.confidence - 1e-3
+    beyond = margins(np.array(classifier(adversarial)), labels)
+    success = beyond >= settings.confidence - 1e-3
     d = np.abs(adversarial.astype(np.float64) - x).reshape(len(x), -1)[success]
     l1, l2 = d.sum(axis=1), np.sqrt((d**2).sum(axis=1))
     means = {"l1": l1, "l2": l2, "en": l2**2 + settings.beta * l1}

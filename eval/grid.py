@@ -40,6 +40,11 @@ class Run:
         return known.parameter if known else CONFIDENCE
 
     @property
+    def margin(self) -> float:
+        """By which its examples fool the classifier: kappa, 0 without one."""
+        return self.confidence if self.parameter == CONFIDENCE else 0.0
+
+    @property
     def axis(self) -> dict:
         """What rows say of its place among the runs of its attack."""
         value = self.confidence if self.parameter else None

@@ -29,3 +29,9 @@ def share_of(success: np.ndarray) -> tuple[float | None, float | None, float | N
 def mean_over(values: np.ndarray, chosen: np.ndarray) -> float | None:
     """The mean of the chosen values, None where there are none."""
     return float(values[chosen].mean()) if chosen.any() else None
+
+
+def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """By how much the largest other logit is above the label's: [N, K], int [N] -> [N]."""
+    own = np.arange(logits.shape[1]) == labels[:, None]
+    return np.where(own, -np.inf, logits).max(axis=1) - logits[own]

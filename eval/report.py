@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from eval import summary
 from eval.detection import FALSE_POSITIVE_RATES
-from eval.grid import CONFIDENCE, at, title
+from eval.grid import CONFIDENCE, Case, at, title
 from eval.results import Results
 from eval.tables import interval, number, of_rows, percent
 
@@ -19,6 +19,11 @@ def setting(row: Mapping) -> str:
     if row["parameter"] in (None, CONFIDENCE):
         return number(row["value"], "{:g}")
     return at(row["parameter"], row["value"])
+
+
+def at_setting(case: Case) -> str:
+    """A case and its place among the runs of its attack."""
+    return " at ".join(filter(None, [case.title, case.run.setting]))
 
 
 def _percent(key: str):
@@ -109,10 +114,7 @@ def warnings(results: Results) -> list[str]:
     found = results.disagreements()
     if not found:
         return []
-    cases = ", ".join(
-        f"{' at '.join(filter(None, [case.title, case.run.setting]))} ({count})"
-        for case, count in found.items()
-    )
+    cases = ", ".join(f"{at_setting(case)} ({count})" for case, count in found.items())
     return [
         (
             "**Warning**: the undefended classifier does not say the same of the same image "

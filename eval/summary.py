@@ -1,6 +1,6 @@
 """What an evaluation's rows say, in three sentences and a small table for each variant."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from eval.grid import ATTACKS, at, symbol, title
 from eval.tables import interval, percent, table
@@ -23,6 +23,17 @@ def sentences(rows: Sequence[dict]) -> list[str]:
 def attacked(rows: Sequence[dict]) -> str:
     """What was attacked, with what, and how often it fooled the undefended classifier."""
     first = rows[0]
+    least = min(row["success_undefended"] for row in rows)
+    reach = "all" if least == 1 else f"at least {percent(least, first['num_examples'])}"
+    return (
+        f"{first['num_examples']} test images of {first['dataset']} that the undefended "
+        f"classifier gets right (as {first['clean_accuracy_none']:.1%} of all) were attacked "
+        f"by {attacks_and_values(rows)}; it was fooled on {reach} of them."
+    )
+
+
+def attacks_and_values(rows: Sequence[dict]) -> str:
+    """The attacks, with their betas, and the values of what their runs differ in."""
     by_axis: dict[str, list[str]] = {}
     for attack in dict.fromkeys(row["attack"] for row in rows):
         own = [row for row in rows if row["attack"] == attack]
@@ -31,14 +42,7 @@ def attacked(rows: Sequence[dict]) -> str:
         axis = f" at {symbol(own[0]['parameter'])} = {values}" if values else ""
         name = ATTACKS[attack].title + (f" (β {betas})" if betas else "")
         by_axis.setdefault(axis, []).append(name)
-    names = [f"{' and '.join(of)}{axis}" for axis, of in by_axis.items()]
-    least = min(row["success_undefended"] for row in rows)
-    reach = "all" if least == 1 else f"at least {percent(least, first['num_examples'])}"
-    return (
-        f"{first['num_examples']} test images of {first['dataset']} that the undefended "
-        f"classifier gets right (as {first['clean_accuracy_none']:.1%} of all) were attacked "
-        f"by {', and by '.join(names)}; it was fooled on {reach} of them."
-    )
+    return ", and ".join(f"{' and '.join(of)}{axis}" for axis, of in by_axis.items())
 
 
 def got_past(rows: Sequence[dict]) -> str:
@@ -46,7 +50,7 @@ def got_past(rows: Sequence[dict]) -> str:
     parts = []
     for variant in dict.fromkeys(row["variant"] for row in rows):
         bests = [
-            f"{ATTACKS[attack].title} {interval(row)}{_where(row)}"
+            f"{ATTACKS[attack].title} {interval(row)}{where(row)}"
             for attack, row in best_of_each(rows, variant).items()
         ]
         parts.append(f"{variant}: {', '.join(bests)}")
@@ -117,7 +121,7 @@ def _grid(rows: Sequence[dict]) -> list[list[str]]:
     return [head, *lines]
 
 
-def _where(row: dict) -> str:
+def where(row: Mapping) -> str:
     """At which value of its axis a best row is; a rate of 0 is at any."""
     name = symbol(row["parameter"])
     if not name:

@@ -51,7 +51,7 @@ def _compared(evidence: Evidence, move: Any, draws: int, what: str) -> Finding:
         found = np.flatnonzero(result.success)
         if not len(found):
             continue
-        kappa = case.run.confidence if case.run.parameter == CONFIDENCE else 0.0
+        kappa = case.run.margin
         x, labels = evidence.images[found], evidence.labels[found]
         own = x, labels, result.l2[found]
         at_once = min(draws, AT_ONCE)
@@ -79,7 +79,7 @@ def gradient_free(evidence: Evidence) -> Finding:
     for case, result in _samples(evidence):
         if case.run.parameter not in (CONFIDENCE, None):
             continue  # bounded: its failures are not misses
-        kappa = case.run.confidence if case.run.parameter == CONFIDENCE else 0.0
+        kappa = case.run.margin
         nearest = _nearest(evidence, len(result.success), kappa)
         own = np.where(result.success, result.l2, np.inf)
         if (ahead := float(np.mean(nearest < own))) > share:

@@ -12,6 +12,7 @@ import numpy as np
 from attacks import AttackResult
 from eval import libraries, store
 from eval.grid import ATTACKS, Case, Run
+from eval.metrics import margins
 from magnet_tf import MagNet, datasets, files, saved
 from magnet_tf.arrays import predicted
 from magnet_tf.errors import UserError
@@ -77,14 +78,6 @@ class Evidence:
                 c for c in own if (c.run.beta or 0, c.run.confidence) == chosen
             ]
         return found
-
-
-def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """By how much the largest other logit is above the label's, [N]; the logits are lost."""
-    index = np.arange(len(labels))
-    own = logits[index, labels].copy()
-    logits[index, labels] = -np.inf
-    return logits.max(axis=1) - own
 
 
 def load(directory: Path, dataset: str | None) -> Evidence:

@@ -41,7 +41,7 @@ def margin(evidence: Evidence) -> Finding:
     for case, result in evidence.crafted.items():
         if not result.success.any():
             continue
-        kappa = case.run.confidence if case.run.parameter == CONFIDENCE else 0.0
+        kappa = case.run.margin
         found = evidence.margins(result.adversarial, evidence.labels)[result.success]
         if (over := float(found.min()) - kappa) < least:
             least, where = over, f"{case.title} {case.run.setting}"

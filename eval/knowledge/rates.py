@@ -90,7 +90,7 @@ def rows(
         yield {
             **{key: row[key] for key in ("dataset", "variant")},
             **reached.attacker._asdict(),
-            **{key: row[key] for key in ("attack", "rule", "beta", "confidence")},
+            **case.columns,
             "false_positive_rate": rate,
             "false_positive_rate_test": float(1 - passing.mean()),
             "num_defended": len(past),
@@ -98,4 +98,5 @@ def rows(
             "success_low": low,
             "success_high": high,
             "seed": row["seed"],
+            **case.run.axis,
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from eval import report
+from eval import report, summary
 from eval.knowledge.rates import RATES
 from eval.knowledge.results import AdaptiveResults, Attacker
 from eval.tables import interval, number, of_rows, percent, table
@@ -41,7 +41,7 @@ NAMED = {
     "variant": lambda row: row["variant"],
     "attacker": lambda row: attacker(row).title,
     "attack": report.attack_title,
-    "κ": lambda row: f"{row['confidence']:g}",
+    "κ": report.setting,
 }
 WORST_CASE = {
     "variant": NAMED["variant"],
@@ -114,11 +114,11 @@ def sentences(rows: Sequence[dict]) -> list[str]:
         rows: of `results.json`, at least one.
     """
     first = rows[0]
-    kappas = ", ".join(f"{k:g}" for k in sorted({row["confidence"] for row in rows}))
     said = [
         (
             f"{first['num_examples']} test images of {first['dataset']} that the undefended "
-            f"classifier gets right were attacked at κ = {kappas} by each attacker."
+            "classifier gets right were attacked by each attacker with "
+            f"{summary.attacks_and_values(rows)}."
         )
     ]
     for variant in dict.fromkeys(row["variant"] for row in rows):
@@ -142,7 +142,7 @@ def _reached(who: Attacker, row: Mapping) -> str:
     if not row["defended_asr"]:
         return text
     return (
-        f"{text} ({report.attack_title(row)}, κ {row['confidence']:g}, "
+        f"{text} ({report.attack_title(row)}{summary.where(row)}, "
         f"L1 {number(row['defended_mean_l1'])}, L2 {number(row['defended_mean_l2'])})"
     )
 
@@ -188,7 +188,7 @@ def _not_held(found: AdaptiveResults) -> list[str]:
     if not differing:
         return []
     cases = ", ".join(
-        f"{who.title} on {name}, {case.title} at κ {case.run.confidence:g} ({count})"
+        f"{who.title} on {name}, {report.at_setting(case)} ({count})"
         for (who, name, case), count in differing.items()
     )
     return [
@@ -204,15 +204,15 @@ def _side_by_side(variant: str, rows: Sequence[dict]) -> str:
     """For each attack and kappa what each attacker reaches, and at which distance."""
     own = [row for row in rows if row["variant"] == variant]
     whose = list(dict.fromkeys(map(attacker, own)))
-    by_case: dict[tuple[str, float], dict[Attacker, dict]] = {}
+    by_case: dict[tuple[str, str], dict[Attacker, dict]] = {}
     for row in own:
-        key = report.attack_title(row), row["confidence"]
+        key = report.attack_title(row), report.setting(row)
         by_case.setdefault(key, {})[attacker(row)] = row
     lines = [["attack", "κ"]]
     for who in whose:
         lines[0] += [f"{who.title}: ASR [95 %]", "L1", "L2"]
     for (name, kappa), by in by_case.items():
-        line = [name, f"{kappa:g}"]
+        line = [name, kappa]
         for who in whose:
             distances = (by[who][f"defended_mean_{n}"] for n in ("l1", "l2"))
             line += [defended_asr(by[who]), *map(number, distances)]

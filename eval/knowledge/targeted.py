@@ -113,10 +113,7 @@ def rows(
                     "dataset": results.dataset,
                     "variant": name,
                     **attacker._asdict(),
-                    "attack": case.run.attack,
-                    "rule": case.rule,
-                    "beta": case.run.beta,
-                    "confidence": case.run.confidence,
+                    **case.columns,
                     "case": which,
                     "num_examples": int(counted.sum()),
                     "asr": share,
@@ -124,4 +121,5 @@ def rows(
                     "asr_high": high,
                     **{f"mean_{n}": mean_over(d, past) for n, d in distances.items()},
                     "seed": results.seed,
+                    **case.run.axis,
                 }

@@ -19,6 +19,7 @@ import numpy as np
 from attacks import AttackResult
 from attacks.result import measured
 from eval.grid import ATTACKS, CONFIDENCE, Attack, Group
+from eval.metrics import margins
 from magnet_tf.arrays import predicted
 from magnet_tf.errors import UserError
 
@@ -238,7 +239,9 @@ def _craft(
             )
         examples = _checked(call, examples, x)
         kappa = value if parameter == CONFIDENCE else call.arguments.get(CONFIDENCE, 0)
-        success = _margin(classifier, examples, labels) > max(kappa - TOLERANCE, 0)
+        success = margins(predicted(classifier, examples), labels) > max(
+            kappa - TOLERANCE, 0
+        )
         found.append({rule: measured(x, examples, success, const=np.zeros(len(x)))})
     return found
 
@@ -259,16 +262,6 @@ def _checked(call: Call, examples: np.ndarray, x: np.ndarray) -> np.ndarray:
             f"{examples.max():.4g}; images are in [0, 1]."
         )
     return examples.astype(np.float32).clip(0, 1)
-
-
-def _margin(
-    classifier: keras.Model, examples: np.ndarray, labels: np.ndarray
-) -> np.ndarray:
-    """By how much the largest other logit is above the label's, [N]."""
-    logits, index = predicted(classifier, examples), np.arange(len(labels))
-    own = logits[index, labels].copy()
-    logits[index, labels] = -np.inf
-    return logits.max(axis=1) - own
 
 
 def _state(classifier: keras.Model) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 import magnet_cli
 import magnet_tf
+from attacks.result import measured
 from eval import adaptive, evaluation, grid, oblivious
 from eval.knowledge import experiment, rates, report, targeted
 from eval.knowledge.results import Attacker
@@ -435,6 +436,30 @@ def test_an_attack_without_constraints_cannot_know_a_defence(tmp_path, monkeypat
     monkeypatch.setitem(grid.ATTACKS, "mine", plain)
     with pytest.raises(SystemExit, match="'mine' takes no constraints"):
         run(tmp_path / "run", attacks=["mine"])
+
+
+def test_an_attack_without_a_confidence_is_told_in_its_own_words(tmp_path, monkeypatch):
+    def brighter(classifier, x, labels, group, **_):
+        for value in group.confidences:
+            moved = np.clip(x + np.float32(value), 0, 1)
+            fooled = np.asarray(classifier(moved)).argmax(axis=1) != labels
+            yield {"Linf": measured(x, moved, fooled, const=0.0 * labels)}
+
+    for name, of in (("swept", ("shift", (0.2, 0.9))), ("single", (None, ()))):
+        attack = grid.Attack(lambda *a, **k: list(brighter(*a, **k)), False, name, *of)
+        monkeypatch.setitem(grid.ATTACKS, name, attack)
+    folder, names = tmp_path / "run", ["cw", "swept", "single"]
+    run(folder, attacks=names, betas=None, knowledge=["oblivious"])
+    rows = rows_of(folder, "results")
+    kept = [(row["attack"], row["confidence"], row["value"]) for row in rows]
+    assert kept == [
+        ("cw", 0, 0),
+        ("swept", None, 0.2),
+        ("swept", None, 0.9),
+        ("single", None, None),
+    ]
+    report = (folder / "report.md").read_text()
+    assert "shift = 0.2, 0.9" in report and "None" not in report
 
 
 def test_an_uncalibrated_defence_is_one_sentence(tmp_path):
