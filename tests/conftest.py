@@ -1,5 +1,6 @@
 """What several tests share: the golden files, and the models and images in them."""
 
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from magnet_tf import datasets, legacy
+# Before TensorFlow is loaded, also for the processes that tests start: where pytest runs a
+# process for each core, threads of each would only stand in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+from magnet_tf import datasets, legacy  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def tiny():
         TINY,
         confidences={"digits": (0,)},
         search=SEARCH,
-        training_steps=400,
+        training_steps=200,
         gray_autoencoders=(1, 2),
     )
     with pytest.MonkeyPatch.context() as patch:

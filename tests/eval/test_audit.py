@@ -91,10 +91,11 @@ def test_a_sound_evaluation_passes(broken, capsys):
     report = (broken / "report.md").read_text()
     page = "<main>\n<p>x</p>\n</main>\n<footer></footer>"
     (broken / "report.html").write_text(page)
-    for _ in range(2):  # the section is replaced
-        magnet_cli.main(audit.COMMAND, [f"--output_dir={broken}"])
+    magnet_cli.main(audit.COMMAND, [f"--output_dir={broken}"])
     written = json.loads((broken / "audit.json").read_text())
     assert list(written) == list(auditing.CHECKS)
+    found = {name: auditing.Finding(**finding) for name, finding in written.items()}
+    auditing.write(broken, found)  # once more: the section is replaced
     for finding in written.values():
         assert finding["status"] == "pass", finding
         assert isinstance(finding["value"], float) and finding["why"]
