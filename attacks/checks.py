@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from attacks.classifier import in_inference_mode
 
-WHOLE = ("max_iterations", "binary_search_steps", "batch_size", "gradients")
+WHOLE = ("max_iterations", "binary_search_steps", "batch_size", "gradients", "steps")
 MAY_BE_ZERO = ("confidence", "beta")
 
 OF_SEARCH = {
@@ -99,23 +99,23 @@ def check_search(search: str, **settings: Any) -> dict[str, Any]:
     return given
 
 
-def check_confidences(confidence: Any) -> list[float]:
-    """The confidences that a number or several of them stand for.
+def check_numbers(name: str, values: Any) -> list[float]:
+    """The numbers that a number or several of them stand for, each as the name asks for.
 
     Raises:
-        InputTypeError, InputError: they are not finite numbers of at least 0, or none.
+        InputTypeError, InputError: they are no numbers, not as in `check_settings`, or none.
     """
     try:
-        confidences = np.ravel(confidence).tolist()
+        found = np.ravel(values).tolist()
     except ValueError as error:
         raise InputTypeError(
-            f"confidence must be a number or a list of numbers, got {shown(confidence)}."
+            f"{name} must be a number or a list of numbers, got {shown(values)}."
         ) from error
-    if not confidences:
-        raise InputError("confidence must be a number or some numbers, got none.")
-    for value in confidences:
-        check_settings(confidence=value)
-    return confidences
+    if not found:
+        raise InputError(f"{name} must be a number or some numbers, got none.")
+    for value in found:
+        check_settings(**{name: value})
+    return found
 
 
 def check_bounds(bounds: Any) -> tuple[float, float]:

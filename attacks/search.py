@@ -13,9 +13,9 @@ from tqdm.auto import tqdm
 from attacks.checks import (
     check_choice,
     check_classifier,
-    check_confidences,
     check_constraints,
     check_inputs,
+    check_numbers,
     check_settings,
 )
 from attacks.result import AttackResult
@@ -70,7 +70,7 @@ def attack(
     Raises:
         InputError, InputTypeError: an argument is not as described.
     """
-    confidences = check_confidences(confidence)
+    confidences = check_numbers("confidence", confidence)
     check_settings(batch_size=batch_size)
     check_choice("progress", progress, (True, False))
     x, labels = check_inputs(x, labels, victim.bounds)

@@ -114,8 +114,8 @@ def check_flags(args: Any) -> None:
         FlagError: one does.
     """
     if args.defence:
-        for name in ("variants", "classifier", "models_dir"):
-            if getattr(args, name):
+        for name in ("variants", "classifier", "models_dir", "pack"):
+            if getattr(args, name, None):
                 raise FlagError(
                     f"--defence={args.defence} is whole; leave out --{name}."
                 )
@@ -204,10 +204,10 @@ def subject_of(
     # what has nothing to train on has its models in the zoo
     trains = len(dataset.train.labels) > 0
     place = args.models_dir or (directory / "models" if trains else "zoo")
-    if place == "zoo" and not args.classifier:
+    if place == "zoo" and not args.classifier and not pack_of(args):
         base = subject.from_zoo(dataset, names)
         return (lambda: with_seeds(base)) if args.defence_seeds > 1 else base
-    folder = zoo.ROOT / str(dataset.zoo) if place == "zoo" else Path(place)
+    folder = zoo_folder(dataset) if place == "zoo" else Path(place)
     first = models_at(folder, args.seed, args, preset, dataset)
     if args.classifier:
         subject.check_fit(first.classifier.model, dataset)
@@ -220,5 +220,14 @@ def models_at(
     """Models at a place, which are trained there, as flags and preset say, where missing."""
     own = args.classifier and Path(args.classifier)
     recipe = preset.recipe, preset.training_steps
-    pack = (args.pack if "pack" in args else None) or 0  # of the adaptive evaluation
-    return Models(place, dataset, *recipe, seed, own, pack)
+    return Models(place, dataset, *recipe, seed, own, pack_of(args))
+
+
+def zoo_folder(dataset: datasets.Dataset) -> Path:
+    """Where the zoo has the models of a dataset."""
+    return zoo.ROOT / str(dataset.zoo)
+
+
+def pack_of(args: Any) -> int:
+    """Of how many autoencoders each of the defence's is drawn; 0: of none."""
+    return (args.pack if "pack" in args else None) or 0  # of the adaptive evaluation

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from attacks import AttackResult, carlini_wagner_l2, elastic_net
+from attacks import AttackResult, carlini_wagner_l2, elastic_net, orthogonal_pgd
 
 CONFIDENCE = "confidence"
 
@@ -160,9 +160,27 @@ def _elastic_net(
     return cast(list[dict[str, AttackResult]], results)
 
 
+def _orthogonal(
+    classifier: Callable, x: np.ndarray, labels: np.ndarray, group: Group, **search: Any
+) -> list[dict[str, AttackResult]]:
+    # the rest belongs to the searches for the least distance
+    names = ("targeted", "batch_size", "constraints", "progress")
+    own = {name: search[name] for name in names if name in search}
+    results = orthogonal_pgd(classifier, x, labels, epsilon=group.confidences, **own)
+    return [{"L2": result} for result in cast(list[AttackResult], results)]
+
+
 ATTACKS = {
     "cw": Attack(_carlini_wagner, has_beta=False, title="C&W", has_constraints=True),
     "ead": Attack(_elastic_net, has_beta=True, title="EAD", has_constraints=True),
+    "opgd": Attack(
+        _orthogonal,
+        has_beta=False,
+        title="Orthogonal PGD",
+        parameter="epsilon",
+        values=(0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+        has_constraints=True,
+    ),
 }
 
 

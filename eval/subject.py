@@ -12,6 +12,7 @@ import keras
 from eval.models import Models, described
 from magnet_tf import MagNet, cards, datasets, files, saved, variants, zoo
 from magnet_tf.arrays import fits, image_shape, predicted
+from magnet_tf.autoencoders import drawn
 from magnet_tf.errors import UserError
 from magnet_tf.magnet import check_logits
 
@@ -155,11 +156,13 @@ def built(
         classifier: the undefended one.
         models: where the autoencoders are, or are trained.
         stricter: what the variant's drop rates are multiplied by.
-        pick: which autoencoder of each pack is used; None: the pack's own pick, or what is
-            no pack.
+        pick: which autoencoder of each pack is used; None: what the models' seed draws, or
+            what is no pack.
     """
     variant = variants.VARIANTS[models.dataset.like][name]
     autoencoders = models.autoencoders(variant.autoencoders)
+    if models.pack and pick is None:
+        pick = drawn(models.pack, models.seed)
 
     @functools.cache
     def magnet() -> MagNet:

@@ -116,7 +116,7 @@ class PackedAutoencoder(keras.Model):
             raise InputError("a pack needs at least one autoencoder.")
         self.autoencoders = list(autoencoders)
         self.seed = seed
-        self.picked = random.Random(seed).randrange(len(autoencoders))
+        self.picked = drawn(len(autoencoders), seed)
 
     def with_seed(self, seed: int) -> "PackedAutoencoder":
         """The same pack with another pick."""
@@ -141,6 +141,11 @@ class PackedAutoencoder(keras.Model):
         make = keras.saving.deserialize_keras_object
         models = [make(model) for model in config.pop("autoencoders")]
         return cls(models, **config)
+
+
+def drawn(count: int, seed: int) -> int:
+    """Which of so many autoencoders a seed picks."""
+    return random.Random(seed).randrange(count)
 
 
 class PackLoss(keras.losses.Loss):

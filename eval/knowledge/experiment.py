@@ -10,7 +10,7 @@ import numpy as np
 from eval import experiment, publication
 from eval.arguments import FlagError, check_names
 from eval.evaluation import Evaluation, EvaluationError, Plan
-from eval.grid import ATTACKS, Group
+from eval.grid import ATTACKS, CONFIDENCE, Group
 from eval.knowledge import publication as reports
 from eval.knowledge import rates
 from eval.knowledge.results import KNOWLEDGE, AdaptiveResults, Attacker, Part
@@ -110,7 +110,9 @@ def no_gray_box(args: Any, asked: experiment.Prepared) -> str | None:
         return (
             "--defence does not say how the attacker's own autoencoders are to be made"
         )
-    if not len(asked.dataset.train.labels):
+    if not len(asked.dataset.train.labels) and not (
+        args.pack and from_zoo(args, asked)
+    ):
         return (
             f"{asked.dataset.name} has no images to train the attacker's own autoencoders "
             "on, such as --dataset=mnist has"
@@ -129,23 +131,25 @@ def own_counts(args: Any, asked: experiment.Prepared) -> list[int]:
             "--pack=1: from a pack of one there is nothing to draw; expected at least 2, or "
             "leave it out."
         )
-    if args.pack and (args.defence or not trains(args, asked)):
-        raise FlagError(
-            "--pack is of autoencoders that are trained here; leave it out, or leave out "
-            "--defence and --models_dir=zoo and name a --dataset to train on."
-        )
     texts = args.gray_autoencoders or []
     if not all(text.isdecimal() and int(text) for text in texts):
         raise FlagError(
             "--gray_autoencoders: expected whole numbers of at least 1, such as 1,4,8, got "
             f"{','.join(texts)}."
         )
-    return sorted({int(text) for text in texts} or asked.preset.gray_autoencoders)
+    counts = sorted({int(text) for text in texts} or asked.preset.gray_autoencoders)
+    if args.pack and from_zoo(args, asked) and counts[-1] > args.pack:
+        raise FlagError(
+            f"--gray_autoencoders: the zoo's attacker has a pack of {args.pack}, too, got "
+            f"{counts[-1]}."
+        )
+    return counts
 
 
-def trains(args: Any, asked: experiment.Prepared) -> bool:
-    """Whether the defences' autoencoders may be trained here."""
-    return args.models_dir != "zoo" and len(asked.dataset.train.labels) > 0
+def from_zoo(args: Any, asked: experiment.Prepared) -> bool:
+    """Whether the models are the zoo's."""
+    trains = len(asked.dataset.train.labels) > 0
+    return args.models_dir == "zoo" or not (args.models_dir or trains)
 
 
 def attackers(
@@ -190,8 +194,11 @@ def own_defences(study: Study, variant: str, count: int) -> list[Defence]:
     own = functools.partial(built, variant, study.subject.classifier)
     rest = args, asked.preset, asked.dataset
     if args.pack:
-        models = experiment.models_at(place / f"pack{count}", OWN_SEED, *rest)
-        models = dataclasses.replace(models, pack=count)
+        size, folder = count, place / f"pack{count}"
+        if from_zoo(args, asked):
+            size, folder = args.pack, experiment.zoo_folder(asked.dataset) / "attacker"
+        models = experiment.models_at(folder, OWN_SEED, *rest)
+        models = dataclasses.replace(models, pack=size)
         return [own(models, STRICTER, index) for index in range(count)]
     return [
         own(experiment.models_at(place / f"seed{seed}", seed, *rest), STRICTER)
@@ -245,11 +252,18 @@ def check_defended(found: AdaptiveResults) -> None:
 
 
 def at_least_confidence(plan: Plan) -> Plan:
-    """The plan with the least confidence of each attack and beta alone."""
+    """The plan with one run of each attack and beta: that of the least confidence.
+
+    Where something takes the confidence's place, such as the radius of a ball, the run of its
+    largest value: what has more of it reaches more.
+    """
     grid: dict[tuple, Group] = {}
-    for group in plan.grid:  # by rising confidence
-        first = dataclasses.replace(group, confidences=group.confidences[:1])
-        grid.setdefault((group.attack, group.beta), first)
+    for group in plan.grid:  # by rising values
+        key = group.attack, group.beta
+        if ATTACKS[group.attack].parameter != CONFIDENCE:
+            grid[key] = dataclasses.replace(group, confidences=group.confidences[-1:])
+        elif key not in grid:
+            grid[key] = dataclasses.replace(group, confidences=group.confidences[:1])
     return dataclasses.replace(plan, grid=list(grid.values()))
 
 
@@ -257,7 +271,7 @@ def fixed_rates(study: Study, found: AdaptiveResults) -> Iterator[dict]:
     """Rows of success at fixed false positive rates.
 
     The white-box attacker knows the thresholds, and so crafts anew for those of each rate,
-    at the least confidence; what the others craft does not depend on them.
+    with one run of each attack; what the others craft does not depend on them.
     """
     validation = study.subject.dataset.validation
     plan = at_least_confidence(study.asked.plan)

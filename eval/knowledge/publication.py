@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eval.knowledge import figures, report
+from eval.knowledge import figures, report, within
 from eval.knowledge.results import AdaptiveResults
 from eval.publication import write_rows
 from magnet_tf import files
@@ -30,6 +30,7 @@ def write(
         "results": rows,
         "worst_case": worst,
         "success_at_rates": at_rates,
+        "success_within": list(within.rows(found)),
         "targeted": targeted,
     }
     for name, of in tables.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from eval import report, summary
+from eval.knowledge import within
 from eval.knowledge.rates import RATES
 from eval.knowledge.results import AdaptiveResults, Attacker
 from eval.tables import interval, number, of_rows, percent, table
@@ -96,6 +97,7 @@ def markdown(
         "## The worst case for each image\n\nThe share of the same images that any of the "
         "attacks tried gets past the defence: an attacker picks the best.\n\n"
         + of_rows(found.worst_cases(), WORST_CASE),
+        *_within(list(within.rows(found))),
         *_at_rates(at_rates),
         *_targeted(targeted),
         report.how_it_was_made(found.parts[0].results, made_by),
@@ -245,6 +247,28 @@ def _at_rates(rows: Sequence[dict]) -> list[str]:
             "f % of the clean validation images; of the images that it then gets right when they "
             "are clean. The white-box attacker crafts anew for the thresholds of each rate, at "
             f"the least κ.\n\n{table(lines)}"
+        )
+    ]
+
+
+def _within(rows: Sequence[dict]) -> list[str]:
+    if not rows:
+        return []
+    radii = list(dict.fromkeys(row["epsilon"] for row in rows))
+    by_attack: dict[tuple, dict[float, dict]] = {}
+    for row in rows:
+        key = row["variant"], attacker(row).title, report.attack_title(row)
+        by_attack.setdefault(key, {})[row["epsilon"]] = row
+    cell = _counted("success", "num_defended")
+    lines = [["variant", "attacker", "attack", *(f"L2 ≤ {r:g}" for r in radii)]]
+    for key, by in by_attack.items():
+        lines.append([*key, *(cell(by[radius]) for radius in radii)])
+    return [
+        (
+            "## Within an L2 distance\n\nThe share of the images that the defence gets right "
+            "when they are clean that get past it within a distance: orthogonal projected "
+            "gradient descent with a run for each radius, the others with the run at their "
+            f"least κ.\n\n{table(lines)}"
         )
     ]
 

@@ -12,15 +12,17 @@ import magnet_cli
 import magnet_tf
 from attacks.result import measured
 from eval import adaptive, evaluation, grid, oblivious
-from eval.knowledge import experiment, rates, report, targeted
-from eval.knowledge.results import Attacker
+from eval.knowledge import experiment, rates, report, targeted, within
+from eval.knowledge.results import AdaptiveResults, Attacker, Part
 from eval.metrics import wilson_interval
 from eval.models import Models
 from eval.presets import PRESETS
+from eval.results import Results, VariantResults
 from eval.subject import built
 from magnet_tf import cards, classifiers, datasets, zoo
 from magnet_tf.arrays import in_batches
 from magnet_tf.datasets import Split
+from magnet_tf.outcomes import Outcome
 from tests import command_line
 from tests.eval.test_oblivious import TINY, counts, results, small_classifier
 
@@ -378,14 +380,16 @@ def test_targeted_rows_are_what_the_defence_says(finished, magnet, attacked):
     assert rows["none", "oblivious", "best"]["asr"] == reached.any(axis=1).mean()
 
 
-def test_the_least_confidence_of_each_attack():
-    apart = grid.groups(["cw", "ead"], [5, 0, 10], [0.1, 0.2], sweep=False)
+def test_one_run_of_each_attack():
+    """That of the least confidence, or of the largest ball."""
+    apart = grid.groups(["cw", "ead", "opgd"], [5, 0, 10], [0.1, 0.2], sweep=False)
     plan = evaluation.Plan(apart, {}, 1, 0, {})
     found = experiment.at_least_confidence(plan).grid
     assert [(g.attack, g.beta, g.confidences) for g in found] == [
         ("cw", None, (0.0,)),
         ("ead", 0.1, (0.0,)),
         ("ead", 0.2, (0.0,)),
+        ("opgd", None, (3.0,)),
     ]
 
 
@@ -418,9 +422,10 @@ def test_a_second_run_makes_nothing(finished, monkeypatch, capsys):
             {"dataset": "mnist_sample", "knowledge": ["gray"]},
             "mnist_sample has no images to train",
         ),
+        ({"pack": 4, "defence": "mine.keras", "variants": None}, "leave out --pack"),
         (
-            {"pack": 4, "models_dir": "zoo"},
-            "--pack is of autoencoders that are trained",
+            {"pack": 2, "models_dir": "zoo", "gray_autoencoders": ["4"]},
+            "the zoo's attacker has a pack of 2",
         ),
     ],
 )
@@ -471,6 +476,40 @@ def test_an_uncalibrated_defence_is_one_sentence(tmp_path):
     with pytest.raises(SystemExit, match="no thresholds") as raised:
         run(tmp_path / "run", variants=None, defence=str(tmp_path / "bare.keras"))
     assert "\n" not in str(raised.value)
+
+
+def test_within_a_distance():
+    """An attack within a ball by its run for the radius, another by its least confidence."""
+    random = np.random.default_rng(0)
+    count, x = 30, np.zeros((30, 4, 4, 1), np.float32)
+    cases, outcomes = {}, {}
+    for group in grid.groups(["cw", "opgd"], [5, 0], [], sweep=True):
+        for run_ in group.runs:
+            size = 0.2 * run_.confidence if run_.attack == "opgd" else 0.5
+            moved = x + np.float32(size) * random.uniform(size=x.shape).astype("f4")
+            case = grid.Case(run_, "L2")
+            cases[case] = measured(
+                x, moved.clip(0, 1), np.ones(count, bool), x[:, 0, 0, 0]
+            )
+            right, passed = random.uniform(size=(2, count)) < [[0.3], [0.8]]
+            outcomes[case] = Outcome(right, right, passed, {})
+    everyone = np.ones(count, bool)
+    clean = Outcome(everyone, everyone, random.uniform(size=count) < 0.9, {})
+    attacked = Split(x, np.zeros(count, int))
+    variants = {"D": VariantResults("D", {}, clean, outcomes)}
+    of = Results("made up", 0, attacked, cases, variants)
+    found = AdaptiveResults([Part(Attacker("white"), of)], np.arange(count))
+    rows = {(row["attack"], row["epsilon"]): row for row in within.rows(found)}
+    assert len(rows) == 2 * 6
+    for (attack, radius), row in rows.items():
+        value = radius if attack == "opgd" else 0.0
+        case = grid.Case(grid.Run(attack, value), "L2")
+        past = outcomes[case].passed & ~outcomes[case].right_healed
+        near = (
+            np.linalg.norm(cases[case].adversarial.reshape(count, -1), axis=1) <= radius
+        )
+        assert row["success"] == (past & near)[clean.passed].mean()
+        assert row["num_defended"] == clean.passed.sum()
 
 
 def test_what_an_attacker_is_called():
