@@ -21,6 +21,7 @@ def define(values: flags.FlagValues) -> None:
     define_knowledge(values)
     oblivious.define_size(values, "glance")
     define_targeted(values)
+    define_rates(values)
     oblivious.define_search(values)
     oblivious.define_run(values, "runs/<dataset>-<preset>-adaptive")
 
@@ -69,6 +70,17 @@ def define_targeted(values: flags.FlagValues) -> None:
         None,
         "How large it is: images that are attacked so [10].",
         lower_bound=1,
+        flag_values=values,
+    )
+
+
+def define_rates(values: flags.FlagValues) -> None:
+    """The flag of success at fixed false positive rates."""
+    flags.DEFINE_list(
+        "rates",
+        None,
+        "How large it is: shares of clean images rejected at which success is told, for each "
+        "of which the white-box attacker crafts anew; empty for none [0.001,0.01,0.05].",
         flag_values=values,
     )
 

@@ -13,7 +13,7 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-from magnet_tf import datasets, legacy  # noqa: E402
+from magnet_tf import datasets, legacy
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eval import experiment, publication
-from eval.arguments import FlagError, check_names
+from eval.arguments import FlagError, check_names, numbers
+from eval.detection import FALSE_POSITIVE_RATES
 from eval.evaluation import Evaluation, EvaluationError, Plan
 from eval.grid import ATTACKS, CONFIDENCE, Group
 from eval.knowledge import publication as reports
@@ -63,6 +64,7 @@ def run(args: Any) -> None:
     asked = experiment.prepare(args, "-adaptive")
     knowledge = knowledge_of(args, asked)
     counts = own_counts(args, asked)
+    wanted_rates(args)
     settings = {"evaluation": "adaptive", "pack": args.pack or 0}
     settings |= experiment.settings(args, asked)
     with Store(asked.directory, settings) as store:
@@ -144,6 +146,23 @@ def own_counts(args: Any, asked: experiment.Prepared) -> list[int]:
             f"{counts[-1]}."
         )
     return counts
+
+
+def wanted_rates(args: Any) -> Sequence[float]:
+    """The false positive rates at which success is told.
+
+    Raises:
+        FlagError: one is no number below 1.
+    """
+    if args.rates is None:
+        return FALSE_POSITIVE_RATES
+    found = sorted(set(numbers("rates", args.rates)))
+    if not all(rate < 1 for rate in found):
+        raise FlagError(
+            "--rates: expected shares of clean images below 1, such as 0.001,0.01, got "
+            f"{','.join(args.rates)}."
+        )
+    return found
 
 
 def from_zoo(args: Any, asked: experiment.Prepared) -> bool:
@@ -281,7 +300,7 @@ def fixed_rates(study: Study, found: AdaptiveResults) -> Iterator[dict]:
             continue  # rejects nothing
         judge = Evaluation(study.against([one.name]), plan, study.store)
         clean, _ = judge.outcome(f"{one.name}/validation", defence, *validation)
-        for rate in rates.RATES:
+        for rate in wanted_rates(study.args):
             thresholds = rates.thresholds_at(clean.marks, rate)
             reached = one
             if one.attacker.knowledge == "white":

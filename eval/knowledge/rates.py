@@ -13,14 +13,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from eval.detection import FALSE_POSITIVE_RATES, together
+from eval.detection import together
 from eval.knowledge.results import Reached
 from eval.metrics import share_of
 from eval.subject import Defence
 from magnet_tf import MagNet
 from magnet_tf.outcomes import Outcome
-
-RATES = FALSE_POSITIVE_RATES
 
 
 def thresholds_at(clean: Mapping[str, np.ndarray], rate: float) -> dict[str, float]:

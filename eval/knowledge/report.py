@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from eval import report, summary
 from eval.knowledge import within
-from eval.knowledge.rates import RATES
 from eval.knowledge.results import AdaptiveResults, Attacker
 from eval.tables import interval, number, of_rows, percent, table
 
@@ -236,10 +235,10 @@ def _at_rates(rows: Sequence[dict]) -> list[str]:
         key = tuple(cell(row) for cell in NAMED.values())
         by_case.setdefault(key, {})[row["false_positive_rate"]] = row
     cell = _counted("success", "num_defended")
-    head = [*NAMED, *(f"SR@{100 * rate:g} [95 %]" for rate in RATES)]
-    lines = [head]
+    rates = list(dict.fromkeys(row["false_positive_rate"] for row in rows))
+    lines = [[*NAMED, *(f"SR@{100 * rate:g} [95 %]" for rate in rates)]]
     for key, by in by_case.items():
-        lines.append([*key, *(cell(by[rate]) for rate in RATES)])
+        lines.append([*key, *(cell(by[rate]) for rate in rates)])
     return [
         (
             "## At fixed false positive rates\n\nSR@f: the attack success rate with the thresholds "

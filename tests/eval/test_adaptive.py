@@ -49,8 +49,6 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(classifiers.PUBLISHED, "digits", small_classifier)
         patch.setitem(PRESETS, "tiny", preset)
-        for module in (rates, report):  # three would take three times as long
-            patch.setattr(module, "RATES", RATES)
         yield
 
 
@@ -61,6 +59,11 @@ def run(directory, command=adaptive.COMMAND, **changes) -> None:
         "variants": ["D"],
         "preset": "tiny",
         "output_dir": directory,
+        **(
+            {"rates": [str(rate) for rate in RATES]}
+            if command is adaptive.COMMAND
+            else {}
+        ),
         **changes,
     }
     magnet_cli.main(command, command_line.of(**args))
@@ -418,6 +421,7 @@ def test_a_second_run_makes_nothing(finished, monkeypatch, capsys):
         ({"knowledge": ["black"]}, "--knowledge: there is no 'black'"),
         ({"pack": 1}, "a pack of one"),
         ({"gray_autoencoders": ["0"]}, "whole numbers of at least 1"),
+        ({"rates": ["0.1", "5"]}, "--rates: expected shares of clean images below 1"),
         (
             {"dataset": "mnist_sample", "knowledge": ["gray"]},
             "mnist_sample has no images to train",
