@@ -141,8 +141,8 @@ def test_several_classifiers_are_all_fooled(name, model, attacked):
 class Linear:
     """Two classes and a detector, all linear; the detector minds what fools."""
 
-    def __init__(self):
-        rng = np.random.default_rng(0)
+    def __init__(self, seed: int = 0):
+        rng = np.random.default_rng(seed)
         pixels = int(np.prod(SHAPE))
         self.w = rng.normal(0, 1, pixels)
         self.a = -0.5 * self.w + 0.6 * rng.normal(0, 1, pixels)
@@ -194,6 +194,18 @@ class Linear:
         assert found.success
         return float(np.sqrt(found.fun))
 
+    def least_l1(self, index: int) -> float:
+        """As a linear programme, of what is added to each pixel and what is taken away."""
+        x = self.x[index]
+        found = scipy.optimize.linprog(
+            np.ones(2 * len(x)),
+            A_ub=[np.r_[self.w, -self.w], np.r_[self.a, -self.a]],
+            b_ub=[-x @ self.w, self.thresholds[index] - x @ self.a],
+            bounds=[*((0, 1 - v) for v in x), *((0, v) for v in x)],
+        )
+        assert found.success
+        return float(found.fun)
+
 
 @pytest.fixture(scope="module")
 def linear() -> Linear:
@@ -216,6 +228,23 @@ def test_the_exact_searchs_distance_is_within_two_percent_of_the_optimum(linear)
     assert result.l2[0] == pytest.approx(least, rel=0.02)
     free = attack(of.classifier, x, np.array([0]))
     assert free.l2[0] < 0.9 * least  # so the detector counts
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("norm", ["L2", "L1"])
+def test_the_primal_dual_searchs_distance_is_near_the_optimum(norm, seed):
+    """Within 3 % by L2, by L1 within 5 %, with the default gradients."""
+    linear = Linear(seed)
+    inside = (linear.x.min(axis=1) >= 0) & (linear.x.max(axis=1) <= 1)
+    index = int(inside.argmax())
+    of = linear.at(index)
+    x = linear.x[index].reshape(1, *SHAPE).astype(np.float32)
+    result = minimum_norm(
+        of.classifier, x, np.array([0]), norm=norm, constraints=of.detector
+    )
+    least = {"L2": linear.least_l2, "L1": linear.least_l1}[norm](index)
+    found, most = {"L2": (result.l2, 1.03), "L1": (result.l1, 1.05)}[norm]
+    assert 1 - 1e-4 <= found[0] / least <= most, found[0] / least
 
 
 # Bad input
