@@ -80,7 +80,7 @@ def define_rates(values: flags.FlagValues) -> None:
         "rates",
         None,
         "How large it is: shares of clean images rejected at which success is told, for each "
-        "of which the white-box attacker crafts anew; empty for none [0.001,0.01,0.05].",
+        "of which the white-box attacker crafts anew; or none [0.001,0.01,0.05].",
         flag_values=values,
     )
 

@@ -156,10 +156,12 @@ def wanted_rates(args: Any) -> Sequence[float]:
     """
     if args.rates is None:
         return FALSE_POSITIVE_RATES
+    if args.rates == ["none"]:
+        return ()
     found = sorted(set(numbers("rates", args.rates)))
     if not all(rate < 1 for rate in found):
         raise FlagError(
-            "--rates: expected shares of clean images below 1, such as 0.001,0.01, got "
+            "--rates: expected shares of clean images below 1, such as 0.001,0.01, or none, got "
             f"{','.join(args.rates)}."
         )
     return found
