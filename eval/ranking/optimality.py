@@ -55,7 +55,8 @@ def optimality(distances: np.ndarray, nearest: np.ndarray) -> float:
             "the optimality is not defined where nothing was found, or everything at one "
             "distance; take more images."
         )
-    return 1 - (_area(distances, farthest) - best) / (clean - best)
+    share = 1 - (_area(distances, farthest) - best) / (clean - best)
+    return min(max(share, 0.0), 1.0)  # but for rounding
 
 
 def _area(distances: np.ndarray, up_to: float) -> float:
