@@ -6,6 +6,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from eval import tables
 from eval.figures import LINES, STYLE
@@ -128,7 +129,7 @@ def figure(results: Mapping[str, dict]) -> Figure:
     """Optimality over propagations, a panel for each norm and model."""
     shown = [name for name in MODELS if any(Name.of(k).model == name for k in results)]
     with matplotlib.rc_context(STYLE):
-        drawn = Figure(figsize=(2.4 * max(2, len(shown)), 6.2))
+        drawn = Figure(figsize=(1.4 + 2.4 * len(shown), 5.6))
         axes = drawn.subplots(2, len(shown), squeeze=False, sharex=True)
         for row, norm in zip(axes, NORMS):
             own = [key for key, of in CONTENDERS.items() if of.norm == norm]
@@ -142,9 +143,12 @@ def figure(results: Mapping[str, dict]) -> Figure:
                         **line,
                         label=CONTENDERS[key].title,
                     )
-                axis.set(xscale="log", ylim=(0, 1.03), title=MODELS[model].title)
+                axis.set(xscale="log", ylim=(-0.03, 1.03), title=MODELS[model].title)
+                axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4)))
+                axis.xaxis.set_major_formatter("{x:,.0f}")
+                axis.xaxis.set_minor_formatter("")
             row[0].set_ylabel(f"optimality, {norm}")
-            row[0].legend(fontsize=7, loc="lower right")
+            row[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         for axis in axes[-1]:
             axis.set_xlabel("propagations an image")
         return drawn

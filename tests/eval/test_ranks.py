@@ -5,6 +5,7 @@ import re
 import sys
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,13 +23,19 @@ COUNT = 16
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    return zoo.load("digits", "D").classifier
+def classifier() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Input((6, 6, 1)), keras.layers.Flatten()]
+    linear = keras.Sequential([*layers, keras.layers.Dense(4)])
+    weights = np.random.default_rng(0).standard_normal((36, 4))
+    linear.set_weights([weights, -weights.sum(axis=0) / 2])  # 0 at the middle grey
+    return linear
 
 
 @pytest.fixture(scope="module")
-def images(classifier):
-    return models.attacked(classifier, "digits", COUNT)
+def images(classifier) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(0).random((COUNT, 6, 6, 1), dtype=np.float32)
+    return x, np.asarray(classifier(x)).argmax(axis=1)
 
 
 def test_passes_are_counted_in_a_graph_and_outside(classifier, images):
@@ -68,7 +75,7 @@ def test_a_contender_keeps_its_budget(classifier, images, key):
         pytest.importorskip("art", reason="the extra `bench` is not installed")
     elif "FMN" in contender.title or "Foolbox" in contender.title:
         pytest.importorskip("foolbox", reason="the extra `bench` is not installed")
-    budget = 20 if contender.slow else 45
+    budget = 20 if contender.slow else 27
     found = measurements.measured(contender, classifier, *images, budget)
     assert len(found["distances"]) == COUNT
     if contender.slow:  # asks for all images where it needs the gradients of some
@@ -131,6 +138,15 @@ def test_slow_attacks_have_the_least_budget_where_it_can_be_afforded(tmp_path):
     assert {name.model for name in slow} == {"mnist"}
     quick = [key for key, of in CONTENDERS.items() if not of.slow]
     assert len(names) - len(slow) == len(models.MODELS) * 2 * len(quick)
+
+
+def test_images_are_those_that_the_classifier_gets_right():
+    classifier = zoo.load("digits", "D").classifier
+    x, labels = models.attacked(classifier, "digits", COUNT)
+    assert x.shape == (COUNT, 28, 28, 1)
+    np.testing.assert_array_equal(np.array(classifier(x)).argmax(axis=1), labels)
+    again, _ = models.attacked(classifier, "digits", COUNT // 2)
+    np.testing.assert_array_equal(again, x[: COUNT // 2])
 
 
 def test_noisy_images_are_trained_on_once(tmp_path):
