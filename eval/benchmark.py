@@ -53,21 +53,11 @@ def do(args: Any) -> None:
     from tqdm.auto import tqdm
 
     from eval import benchmark_report, measurements
-    from eval.arguments import FlagError, check_backend, numbers
+    from eval.arguments import check_backend, numbers
     from magnet_tf import files
 
     check_backend()
-    for module, package in (
-        ("foolbox", "foolbox"),
-        ("art", "adversarial-robustness-toolbox"),
-    ):
-        try:
-            __import__(module)
-        except ModuleNotFoundError as error:
-            raise FlagError(
-                f"{package} is not installed ({error}); install the extra: "
-                "pip install '.[bench]'."
-            ) from error
+    check_libraries()
     names = ("dataset", "num_examples", "beta", "max_iterations", "repeats")
     settings = {name: getattr(args, name) for name in names}
     kappas = numbers("confidences", args.confidences)
@@ -87,6 +77,23 @@ def do(args: Any) -> None:
     files.write(directory / "benchmark.png", benchmark_report.figure(results).savefig)
     print(text)
     print(f"\n{directory} has benchmark.json, benchmark.md and benchmark.png.")
+
+
+def check_libraries() -> None:
+    """Raises FlagError where Foolbox or ART is not installed."""
+    from eval.arguments import FlagError
+
+    for module, package in (
+        ("foolbox", "foolbox"),
+        ("art", "adversarial-robustness-toolbox"),
+    ):
+        try:
+            __import__(module)
+        except ModuleNotFoundError as error:
+            raise FlagError(
+                f"{package} is not installed ({error}); install the extra: "
+                "pip install '.[bench]'."
+            ) from error
 
 
 def keep(path: Path, settings: dict, results: dict) -> None:

@@ -1,6 +1,7 @@
 """The figures of an evaluation: labelled, and legible in grey."""
 
 import itertools
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     for axis, (title, points) in zip(axes, series.items()):
         for (key, label), line in zip(DEFENCES.items(), LINES):
             curve(axis, points, key, label, line)
-        axis.set(title=title, ylim=(-0.03, 1.03))
+        axis.set(title=textwrap.fill(title, 26), ylim=(-0.03, 1.03))
         if points[0]["parameter"] != CONFIDENCE:
             axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
     finish(figure, axes, len(series), columns, "accuracy")
@@ -85,12 +86,16 @@ def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
 
 
 def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
-    """Attack success rate against MagNet, mostly over kappa, a panel for each variant."""
+    """Attack success rate against MagNet, a panel for each variant.
+
+    Where attacks differ in other things than kappa, a row of panels, one for each of these.
+    """
     titles = list(by_attack(rows))
     shown: dict[tuple, list[dict]] = {}
     for row in rows:
         shown.setdefault((row["variant"], row["parameter"]), []).append(row)
-    columns = min(len(shown), 2)
+    parameters = len({parameter for _, parameter in shown})
+    columns = parameters if parameters > 1 else min(len(shown), 2)
     figure, axes = panels(-(-len(shown) // columns), columns, 3.4, 2.8, sharey=True)
     for axis, ((variant, parameter), own) in zip(axes, shown.items()):
         for title, points in by_attack(own).items():
@@ -304,9 +309,12 @@ def finish(
         for axis in axes[:used]
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(
-        by_label.values(), by_label, loc="outside lower center", ncols=4, fontsize=8
-    )
+    for ncols in (4, 3, 2, 1):  # as many as fit
+        style = {"loc": "outside lower center", "ncols": ncols, "fontsize": 8}
+        legend = figure.legend(by_label.values(), by_label, **style)
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
 
 
 def _image(axis, image: np.ndarray) -> None:

@@ -40,6 +40,12 @@ class Run:
         return known.parameter if known else CONFIDENCE
 
     @property
+    def bounded(self) -> bool:
+        """Whether its examples may be no farther than it is told."""
+        known = ATTACKS.get(self.attack)
+        return bool(known and known.bounded)
+
+    @property
     def margin(self) -> float:
         """By which its examples fool the classifier: kappa, 0 without one."""
         return self.confidence if self.parameter == CONFIDENCE else 0.0
@@ -128,6 +134,8 @@ class Attack:
             takes the confidence's place, such as "epsilon"; or None, and it runs once.
         values: of a parameter of its own; the confidences are the evaluation's.
         library: name and version of the one that it is of, where it is not from here.
+        bounded: whether its examples may be no farther than it is told, so that a failure
+            is no miss.
         has_constraints: whether it takes `constraints`, from images to [N, J], and a
             classifier whose logits are [N, M, K]: what an attacker needs who knows the
             defence.
@@ -139,6 +147,7 @@ class Attack:
     parameter: str | None = CONFIDENCE
     values: tuple[float, ...] = ()
     library: str = ""
+    bounded: bool = False
     has_constraints: bool = False
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "original": "eval.original",
     "audit": "eval.audit",
     "benchmark": "eval.benchmark",
+    "ranks": "eval.ranks",
     "train-classifier": "train.classifier",
     "train-autoencoder": "train.autoencoder",
     "train-pack": "train.pack",

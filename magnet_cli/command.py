@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def main(command: Command, arguments: Sequence[str] | None = None) -> None:
         return
     args = parsed(command, arguments)
     global _line
-    _line = " ".join(["python", "-m", command.name, *arguments])
+    _line = shlex.join(["python", "-m", command.name, *arguments])
     if command.doing:
         print(command.doing(args), flush=True)
     try:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from attacks import AttackResult
 from eval.auditing.evidence import SAMPLE, Evidence
 from eval.auditing.finding import Finding, judged, none
-from eval.grid import ATTACKS, CONFIDENCE, Case, Group
+from eval.grid import ATTACKS, Case, Group
 
 DRAWS = 1000  # of noise, an image
 AT_ONCE = 50  # of these
@@ -77,8 +77,8 @@ def gradient_free(evidence: Evidence) -> Finding:
     """
     share, where = 0.0, "nowhere"
     for case, result in _samples(evidence):
-        if case.run.parameter not in (CONFIDENCE, None):
-            continue  # bounded: its failures are not misses
+        if case.run.bounded:
+            continue  # its failures are no misses
         kappa = case.run.margin
         nearest = _nearest(evidence, len(result.success), kappa)
         own = np.where(result.success, result.l2, np.inf)

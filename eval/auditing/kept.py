@@ -121,7 +121,11 @@ def _wanted(name: str, magnet: MagNet, data, known) -> dict[str, float]:
 
 
 def unbounded(evidence: Evidence) -> Finding:
-    """Of the attacks that are not bounded, the least success at their least confidence."""
+    """The least success of the attacks that are not bounded.
+
+    Of one with confidences that at the least of them; of one that differs in something else,
+    such as its steps, the largest.
+    """
     least, where, falls = 1.0, "", 0.0
     for case in evidence.crafted:
         own = [
@@ -130,10 +134,13 @@ def unbounded(evidence: Evidence) -> Finding:
             if other.title == case.title
         ]
         rates_ = [rate for _, rate in sorted(own)]
-        if case.run.parameter not in (CONFIDENCE, None):
-            falls = max(falls, float(-np.diff(rates_).min(initial=0)))
-        elif rates_[0] < least or not where:
-            least, where = float(rates_[0]), case.title
+        if case.run.bounded:
+            if case.run.parameter != CONFIDENCE:
+                falls = max(falls, float(-np.diff(rates_).min(initial=0)))
+            continue
+        rate = rates_[0] if case.run.parameter == CONFIDENCE else max(rates_)
+        if rate < least or not where:
+            least, where = float(rate), case.title
 
     if falls > 0:
         return judged(False, falls, f"success falls by {falls:.1%} as the budget rises")

@@ -1,6 +1,7 @@
 """Attacks of other libraries by name, such as `foolbox:DDNAttack(steps=50)`.
 
-Each library has a module here with `PACKAGE`, `classes()` and `crafting(...)`.
+Each library has a module here with `PACKAGE`, `classes()`, `rule(...)`, `bounded(...)` and
+`crafting(...)`.
 """
 
 import ast
@@ -186,6 +187,7 @@ def made(call: Call) -> Attack:
         title=title,
         parameter=parameter,
         values=values,
+        bounded=library.bounded(attack, asked),
         library=f"{library.PACKAGE} {metadata.version(library.PACKAGE)}",
     )
 

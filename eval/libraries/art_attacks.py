@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import art.attacks.evasion
@@ -49,6 +49,14 @@ def rule(attack: type[EvasionAttack], arguments: Mapping[str, Any]) -> str:
         return f"L{found[1].lower()}"
     norm = arguments.get("norm", takes["norm"].default if "norm" in takes else 2)
     return "Linf" if norm in (np.inf, "inf") else f"L{norm}"
+
+
+def bounded(attack: type[EvasionAttack], asked: Collection[str]) -> bool:
+    """Whether an attack with these arguments may go no farther than it is told.
+
+    One that has an `eps` has a default for it, too, and goes without where it is minimal.
+    """
+    return "eps" in inspect.signature(attack).parameters and "minimal" not in asked
 
 
 def crafting(name: str, arguments: Mapping[str, Any]):

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import eagerpy
@@ -44,6 +44,11 @@ def rule(attack: type[Attack], arguments: Mapping[str, Any]) -> str:
     distance = getattr(attack, "distance", None)
     p = getattr(distance, "p", None)
     return "L2" if p is None else "Linf" if np.isinf(p) else f"L{p:g}"
+
+
+def bounded(attack: type[Attack], asked: Collection[str]) -> bool:
+    """Whether an attack with these arguments may go no farther than it is told."""
+    return EPSILON in asked
 
 
 def crafting(name: str, arguments: Mapping[str, Any]):

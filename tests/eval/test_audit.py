@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ from keras import layers
 
 import magnet_cli
 from eval import audit, auditing, oblivious, publication, store
-from eval.auditing import again, evidence
-from eval.grid import ATTACKS
+from eval.auditing import again, evidence, kept
+from eval.grid import ATTACKS, Attack, Case, Run
 from eval.presets import PRESETS, Preset
 from magnet_tf import MagNet, saved, zoo
 from tests import command_line
@@ -172,6 +173,34 @@ def test_too_few_iterations(tmp_path):
     finding = found_by(directory, "iterations")
     assert finding.status == "fail" and finding.value >= 2
     assert "success" in finding.why
+
+
+def test_a_failure_within_a_bound_is_no_miss(monkeypatch):
+    """Success rises with a bound, and must be complete where there is none."""
+    rates = {}
+
+    def asked(**attacks):
+        for name, (attack, of) in attacks.items():
+            monkeypatch.setitem(ATTACKS, name, attack)
+            for value, rate in of.items():
+                success = np.arange(10) < 10 * rate
+                case = Case(Run(name, value), "L2")
+                rates[case] = SimpleNamespace(success=success)
+        return kept.unbounded(SimpleNamespace(crafted=rates))
+
+    one = Attack(list, has_beta=False, title="One", parameter=None, bounded=True)
+    assert asked(one=(one, {0.0: 0.1})).status == "not applicable"
+    swept = dataclasses.replace(one, title="Swept", parameter="epsilon")
+    steps = dataclasses.replace(swept, title="Steps", parameter="steps", bounded=False)
+    found = asked(
+        swept=(swept, {0.1: 0.2, 0.2: 0.5}), steps=(steps, {5.0: 0.9, 9.0: 1.0})
+    )
+    assert found.status == "pass"
+    free = dataclasses.replace(one, title="Free", bounded=False)
+    found = asked(free=(free, {0.0: 0.9}))
+    assert (found.status, found.value) == ("fail", 0.9) and "Free" in found.why
+    found = asked(swept=(swept, {0.1: 0.2, 0.2: 0.1}))
+    assert found.status == "fail" and "falls by 10.0%" in found.why
 
 
 def test_examples_outside_the_bounds(broken):

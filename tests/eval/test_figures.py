@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from eval import figures
-from eval.grid import Case, Run
+from eval.grid import ATTACKS, Attack, Case, Run
 from magnet_tf.datasets import Split
 from tests.eval import made_up
 
@@ -244,6 +244,39 @@ def test_every_curve_is_drawn_where_there_are_many_betas():
     assert len(labelled(panels(marks)[0])) == 11 + 1
     assert len(labelled(panels(figures.roc("D", results))[0])) == 10
     assert len(panels(figures.asr(results.rows()))[0].containers) == 11
+
+
+@pytest.mark.parametrize("figure", [figures.asr, figures.accuracy])
+def test_long_names_and_several_axes_are_legible(figure, monkeypatch):
+    """A row of panels for each variant; names beside and below each other."""
+    rows = results_of_other_libraries(monkeypatch)
+    if figure is figures.accuracy:
+        rows = [row for row in rows if row["variant"] == "D"]
+    with matplotlib.rc_context(figures.STYLE):
+        drawn = figure(rows)
+        FigureCanvasAgg(drawn).draw()
+    assert_no_overlap(drawn)
+    if figure is figures.asr:
+        shown = [(axis.get_title(), axis.get_xlabel()) for axis in panels(drawn)]
+        assert [title for title, _ in shown] == 3 * ["MagNet D"] + 3 * ["MagNet D+JSD"]
+        assert [label for _, label in shown][3:] == ["confidence κ", " ", "epsilon"]
+
+
+def results_of_other_libraries(monkeypatch) -> list[dict]:
+    """Rows of an attack with an epsilon, and of one without anything, beside the others."""
+    rows = made_up.results().rows()
+    names = {"LinfFastGradientAttack", "LinfBasicIterativeAttack", "L2DeepFoolAttack"}
+    for name in sorted(names):
+        parameter = None if "DeepFool" in name else "epsilon"
+        attack = Attack(len, False, f"Foolbox {name}", parameter=parameter)
+        monkeypatch.setitem(ATTACKS, name, attack)
+        own = {"attack": name, "rule": "Linf", "beta": None, "parameter": parameter}
+        for row in [row for row in rows if row["attack"] == "cw"]:
+            if parameter:
+                rows.append({**row, **own, "value": row["value"] / 100 + 0.1})
+            elif row["value"] == 0:
+                rows.append({**row, **own, "value": None})
+    return sorted(rows, key=lambda row: row["variant"])  # as they are written
 
 
 def test_where_every_attack_failed():

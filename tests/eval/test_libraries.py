@@ -82,6 +82,9 @@ class Fake:
     def rule(self, attack, arguments):
         return "Linf"
 
+    def bounded(self, attack, asked):
+        return "epsilon" in asked
+
     def crafting(self, name, arguments):
         self.asked.append((name, arguments))
         return self._craft
@@ -197,13 +200,16 @@ def test_both_libraries_find_examples_within_their_epsilon(
     for text, key in ((SWEPT, "epsilon"), ("art:FastGradientMethod(eps=[0.1])", "eps")):
         libraries.register([text])
         attack = ATTACKS[text]
-        assert attack.parameter == key
+        assert attack.parameter == key and attack.bounded
         group = Group(text, None, attack.values)
         for value, found in zip(
             attack.values, attack.craft(classifier, *images, group), strict=True
         ):
             assert list(found) == ["Linf"]
             assert found["Linf"].linf.max() <= value + 1e-6
+    free = ["foolbox:DDNAttack(steps=[5,9])", "art:DeepFool(epsilon=0.02)"]
+    libraries.register(free)
+    assert not any(ATTACKS[text].bounded for text in free)
 
 
 def test_one_command_goes_on_after_a_kill(installed, tmp_path):

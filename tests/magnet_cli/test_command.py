@@ -1,6 +1,7 @@
 """The wrapper of all commands."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -92,6 +93,14 @@ def test_it_says_what_it_does_and_how_it_was_called(capsys):
     magnet_cli.main(one, ["--name=me"])
     assert capsys.readouterr().out == "me\n"
     assert said == ["python -m some.module --name=me"]
+
+
+def test_what_was_called_can_be_typed_again(capsys):
+    said = []
+    one = command(lambda args: said.append(magnet_cli.command_line()))
+    arguments = ["--kinds=cw,foolbox:DDNAttack(steps=[5,10])", "--name=it's"]
+    magnet_cli.main(one, arguments)
+    assert shlex.split(said[0])[3:] == arguments
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help", "--helpfull"])
