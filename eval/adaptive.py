@@ -22,6 +22,7 @@ def define(values: flags.FlagValues) -> None:
     oblivious.define_size(values, "glance")
     define_targeted(values)
     oblivious.define_search(values)
+    oblivious.define_engine(values)
     oblivious.define_run(values, "runs/<dataset>-<preset>-adaptive")
 
 
