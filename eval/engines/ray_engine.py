@@ -120,9 +120,8 @@ def _fetched(shared: Shared) -> Any:
     return _values[shared.key]
 
 
-_values: dict[
-    str, Any
-] = {}  # a worker's; models stay the same objects from call to call
+# A worker's; models stay the same objects from call to call.
+_values: dict[str, Any] = {}
 
 
 def answers(address: str | None) -> None:
@@ -250,9 +249,9 @@ class Ray:
                 include_dashboard=None if address else False,
             )
         except (OSError, RuntimeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0].rstrip(".")
+            why = " ".join(str(error).split()).rstrip(".")
             raise ClusterError(
-                f"there is no Ray cluster at {address or 'this machine'} ({first}); start "
+                f"no Ray cluster can be had at {address or 'this machine'} ({why}); start "
                 "one with 'ray start --head', or leave --ray_address out."
             ) from error
         self._cluster = RayCluster(cpus, gpus, modules)

@@ -265,5 +265,7 @@ def test_a_worker_of_another_version_is_refused_in_a_sentence():
 def test_an_address_without_a_cluster_is_one_sentence():
     pytest.importorskip("ray", reason="Ray is not installed")
     flags = ["--engine=ray", "--ray_address=127.0.0.1:1"]
-    with pytest.raises(ClusterError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*start"):
+    with pytest.raises(
+        ClusterError, match=r"no Ray cluster can be had at 127\.0\.0\.1:1 .*start"
+    ):
         engines.chosen(magnet_cli.parsed(oblivious.COMMAND, flags))
