@@ -76,10 +76,8 @@ def run(
                 while len(flying) < room and (following := next(waiting, None)):
                     place, item = following
                     flying[cluster.submit(item.function, item.args)] = place
-                bar.set_postfix_str(
-                    f"{len(flying)} in flight, {cluster.nodes()} nodes", refresh=False
-                )
-                for handle in cluster.ready(list(flying), GLANCE):
+                ended = cluster.ready(list(flying), GLANCE)
+                for handle in ended:
                     place = flying.pop(handle)
                     try:
                         result = cluster.result(handle)
@@ -92,5 +90,7 @@ def run(
                     done += 1
                     bar.update()
                     yield place, result
+                now = f"in flight {len(flying)}, nodes {cluster.nodes()}"
+                bar.set_postfix_str(now, refresh=not ended)
         finally:
             cluster.cancel(list(flying))

@@ -211,7 +211,7 @@ def test_a_node_is_killed_midway_and_the_results_are_the_local_ones(local, tmp_p
 def test_a_driver_is_killed_and_interrupted_and_the_same_command_goes_on(
     local, tmp_path
 ):
-    """What is done is kept, and no process of Ray is left."""
+    """What is done is kept; after Ctrl-C no process is left, of the killed one neither."""
     script = "run('--engine=ray', '--item_cpus=1')"
     for number, how in enumerate([signal.SIGKILL, signal.SIGINT], start=1):
         with started(script, tmp_path, mark=str(tmp_path)) as driver:
@@ -224,7 +224,7 @@ def test_a_driver_is_killed_and_interrupted_and_the_same_command_goes_on(
                 os.killpg(driver.pid, how)
             _, complaints = driver.communicate()
         assert len(list(tmp_path.glob("attacks/*.npz"))) < PARTS
-        assert processes_of(str(tmp_path)) == []
+    assert processes_of(str(tmp_path)) == []
     assert driver.returncode == 1
     last = "eval.oblivious: interrupted; the same command goes on."
     assert complaints.strip().splitlines()[-1] == last
