@@ -277,19 +277,21 @@ def test_everything_goes_through_the_engine_and_is_the_same(
     monkeypatch.setattr(engines, "chosen", lambda _: engine)
     monkeypatch.setattr(engines.Local, "run", None)
     monkeypatch.setattr(experiment.reports, "write", lambda *_: None)
-    run(tmp_path / "run", attacks=["cw"], targeted=True, num_targeted=3)
-    classifier, defence, attacker = 1, 2, 2 * 2
+    asked = {"attacks": ["cw"], "gray_autoencoders": ["1"], "num_targeted": 3}
+    run(tmp_path / "run", targeted=True, **asked)
+    classifier, defence, attacker = 1, 2, 2
     assert engine.done["model"] == classifier + defence + attacker
     # each attacker; the white-box one at each rate; targets of the two that are not gray
-    assert engine.done["part"] == 4 + len(RATES) + 2
-    for path in (tmp_path / "run").rglob("*.npz"):
-        theirs = np.load(finished / path.relative_to(tmp_path / "run"))
-        with np.load(path) as ours:
-            for key in set(ours.files) - {
-                "settings",
-                "digest",
-            }:  # models' files are dated
-                np.testing.assert_array_equal(ours[key], theirs[key])
+    assert engine.done["part"] == 3 + len(RATES) + 2
+    for folder in ("attacks", "verdicts"):
+        paths = list((tmp_path / "run" / folder).rglob("*.npz"))
+        assert paths
+        for path in paths:
+            theirs = np.load(finished / path.relative_to(tmp_path / "run"))
+            with np.load(path) as ours:
+                # models' files, and so the settings, have a date
+                for key in set(ours.files) - {"settings", "digest"}:
+                    np.testing.assert_array_equal(ours[key], theirs[key])
 
 
 # At fixed false positive rates
