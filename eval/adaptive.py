@@ -23,6 +23,7 @@ def define(values: flags.FlagValues) -> None:
     define_targeted(values)
     define_rates(values)
     oblivious.define_search(values)
+    oblivious.define_engine(values)
     oblivious.define_run(values, "runs/<dataset>-<preset>-adaptive")
 
 

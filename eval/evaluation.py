@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -134,9 +135,9 @@ class Evaluation:
             " ".join(["attacks", *self.target.folder.split("/")]).rstrip()
             + f": {len(parts)} of {total} parts reused, {total - len(parts)} to craft"
         )
-        target = self.engine.share(self.target)
+        asked = self.engine.share(self.target.asked()) if missing else None
         items = [
-            Item(group.name, work.craft, (target, *self._given(group, chunk)))
+            Item(group.name, work.craft, (asked, *self._given(group, chunk)))
             for group, chunk in missing
         ]
         for place, crafted in self.engine.run(items, "part"):
@@ -189,10 +190,9 @@ class Evaluation:
         return {rule: AttackResult(**of) for rule, of in by_rule.items()}
 
     def _given(self, group: Group, chunk: Chunk) -> tuple:
-        """What `work.craft` takes beside the target."""
-        images = self.engine.share(chunk.images)
-        search, modules = dict(self.plan.search), list(self.plan.modules)
-        return images, chunk.labels, group, search, modules, self.engine.watched
+        """What `work.craft` takes beside what is asked."""
+        images, search = self.engine.share(chunk.images), dict(self.plan.search)
+        return images, chunk.labels, group, search, self.engine.here
 
     def judge(self, crafted: Mapping[Case, AttackResult]) -> dict[str, VariantResults]:
         """What each defence makes of the clean test images and of adversarial examples."""
@@ -201,18 +201,13 @@ class Evaluation:
             f"{folder}{case.name}": Split(result.adversarial, self.examples.labels)
             for case, result in crafted.items()
         }
-        keys = {
-            (name, of): self._verdict(f"{name}/{of}", defence, split)
-            for name, defence in self.subject.defences.items()
-            for of, split in inputs.items()
-        }
-        loaded = {key: self.store.load(*where) for key, where in keys.items()}
-        saved = {key: arrays for key, arrays in loaded.items() if arrays is not None}
-        missing = [key for key in keys if key not in saved]
-        items = [self._judging(name, *inputs[of]) for name, of in missing]
-        for place, arrays in self.engine.run(items, "verdict"):
-            self.store.save(*keys[missing[place]], arrays)
-            saved[missing[place]] = arrays
+        saved = self._verdicts(
+            {
+                (name, of): (f"{name}/{of}", defence, split)
+                for name, defence in self.subject.defences.items()
+                for of, split in inputs.items()
+            }
+        )
         found = {}
         for name, defence in self.subject.defences.items():
             outcomes = {
@@ -223,10 +218,28 @@ class Evaluation:
             found[name] = VariantResults(defence.variant, thresholds, clean, attacked)
         return found
 
-    def _judging(self, name: str, images: np.ndarray, labels: np.ndarray) -> Item:
-        defence = self.subject.defences[name]
+    def _verdicts(
+        self, wanted: Mapping[Any, tuple[str, Defence, Split]]
+    ) -> dict[Any, dict[str, np.ndarray]]:
+        """What defences make of images, as `work.judge` says it; judges what is missing.
+
+        Args:
+            wanted: by any keys, the name of the verdict, who judges and what.
+        """
+        where = {key: self._verdict(*of) for key, of in wanted.items()}
+        loaded = {key: self.store.load(*of) for key, of in where.items()}
+        saved = {key: arrays for key, arrays in loaded.items() if arrays is not None}
+        missing = [key for key in wanted if key not in saved]
+        items = [self._judging(*wanted[key]) for key in missing]
+        for place, arrays in self.engine.run(items, "verdict"):
+            self.store.save(*where[missing[place]], arrays)
+            saved[missing[place]] = arrays
+        return saved
+
+    def _judging(self, name: str, defence: Defence, of: Split) -> Item:
         magnet = self.engine.share(defence.magnet())
-        return Item(name, work.judge, (magnet, images, labels, defence.detectors))
+        images = self.engine.share(of.images)
+        return Item(name, work.judge, (magnet, images, of.labels, defence.detectors))
 
     def _verdict(self, name: str, defence: Defence, of: Split) -> tuple[str, dict]:
         """The name of a verdict in the store, and what it depends on."""
@@ -249,11 +262,8 @@ class Evaluation:
             images: float32 [N, H, W, C] in [0, 1].
             labels: int [N].
         """
-        key = self._verdict(name, defence, Split(images, labels))
-        if (saved := self.store.load(*key)) is None:
-            saved = work.judge(defence.magnet(), images, labels, defence.detectors)
-            self.store.save(*key, saved)
-        return work.outcome(saved, defence.detectors)
+        saved = self._verdicts({name: (name, defence, Split(images, labels))})
+        return work.outcome(saved[name], defence.detectors)
 
     def healed(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What each defence's reformer makes of images, to be looked at.

@@ -1,6 +1,6 @@
 """From the flags of an evaluation to its reports: plan, subject, evaluation, publication."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from eval.arguments import (
     imported,
     numbers,
 )
+from eval.engines import Engine
 from eval.evaluation import Evaluation, Plan
 from eval.grid import ATTACKS, groups
-from eval.models import Models
+from eval.models import Models, train_missing
 from eval.presets import PRESETS, Preset
 from eval.store import Store
 from magnet_tf import datasets, variants, zoo
@@ -31,14 +32,14 @@ class Prepared:
         preset: that they name.
         dataset: likewise.
         directory: where the results go.
-        subject: what is evaluated; models that are missing are then trained.
+        subject: what is evaluated; models that are missing are then trained, on an engine.
     """
 
     plan: Plan
     preset: Preset
     dataset: datasets.Dataset
     directory: Path
-    subject: Callable[[], subject.Subject]
+    subject: Callable[[Engine], subject.Subject]
 
 
 def prepare(args: Any, suffix: str = "") -> Prepared:
@@ -64,7 +65,7 @@ def prepare(args: Any, suffix: str = "") -> Prepared:
     directory = Path(args.output_dir or default)
     # A user's own files are looked at before the directory becomes this run's.
     chosen = subject_of(args, preset, dataset, directory)
-    made = chosen if callable(chosen) else lambda: chosen
+    made = chosen if callable(chosen) else lambda _: chosen
     return Prepared(plan, preset, dataset, directory, made)
 
 
@@ -81,11 +82,9 @@ def run(args: Any) -> None:
     plan, directory = asked.plan, asked.directory
     with (
         Store(directory, settings(args, asked)) as store,
-        engines.chosen(
-            args.engine, args.ray_address, args.item_cpus, args.item_gpus
-        ) as engine,
+        engines.chosen(args) as engine,
     ):
-        of = asked.subject()
+        of = asked.subject(engine)
         evaluation = Evaluation(of, plan, store, engine=engine)
         results = evaluation.run()
         if not args.defence:  # which its user has
@@ -128,7 +127,7 @@ def check_flags(args: Any) -> None:
         raise FlagError("--momentum is of the exact search; add --search=exact.")
     if args.momentum and "ead" not in args.attacks:
         raise FlagError("--momentum is EAD's, which --attacks does not name.")
-    if getattr(args, "engine", "ray") == "local" and (
+    if args.engine == "local" and (
         args.ray_address or args.item_cpus or args.item_gpus
     ):
         raise FlagError(
@@ -182,7 +181,7 @@ def settings(args: Any, asked: Prepared) -> dict:
 
 def subject_of(
     args: Any, preset: Preset, dataset: datasets.Dataset, directory: Path
-) -> subject.Subject | Callable[[], subject.Subject]:
+) -> subject.Subject | Callable[[Engine], subject.Subject]:
     """What is evaluated; where models are yet to be trained, a function that does.
 
     Raises:
@@ -194,24 +193,39 @@ def subject_of(
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variants", names, known)
 
-    def with_seeds(base: subject.Subject) -> subject.Subject:
-        others = [
-            models_at(directory / f"models/seed{seed}", seed, args, preset, dataset)
-            for seed in range(args.seed + 1, args.seed + args.defence_seeds)
-        ]
-        return subject.with_others(base, others, names)
-
+    others = [
+        models_at(directory / f"models/seed{seed}", seed, args, preset, dataset)
+        for seed in range(args.seed + 1, args.seed + args.defence_seeds)
+    ]
     # what has nothing to train on has its models in the zoo
     trains = len(dataset.train.labels) > 0
     place = args.models_dir or (directory / "models" if trains else "zoo")
     if place == "zoo" and not args.classifier and not pack_of(args):
         base = subject.from_zoo(dataset, names)
-        return (lambda: with_seeds(base)) if args.defence_seeds > 1 else base
+        return further(base, others, names) if others else base
     folder = zoo_folder(dataset) if place == "zoo" else Path(place)
     first = models_at(folder, args.seed, args, preset, dataset)
     if args.classifier:
         subject.check_fit(first.classifier.model, dataset)
-    return lambda: with_seeds(subject.from_models(first, names))
+
+    def trained(engine: Engine) -> subject.Subject:
+        train_missing([first, *others], names, engine, classifier=True)
+        base = subject.from_models(first, names)
+        return subject.with_others(base, others, names)
+
+    return trained
+
+
+def further(
+    base: subject.Subject, others: Sequence[Models], names: Sequence[str]
+) -> Callable[[Engine], subject.Subject]:
+    """What adds further trainings of its defences to a subject."""
+
+    def trained(engine: Engine) -> subject.Subject:
+        train_missing(others, names, engine, classifier=False)
+        return subject.with_others(base, others, names)
+
+    return trained
 
 
 def models_at(

@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.engines import Engine, Local
+from eval.training import Training, run
 from magnet_tf import cards, datasets, files, saved, variants, zoo
 from magnet_tf.errors import UserError
 from train import autoencoders, classifiers, packs, recipes
@@ -46,11 +48,7 @@ class Models:
             if unwrapped:
                 print(f"{path}: took the softmax off its last layer.")
             return cards.Trained(model, {}, files.sha256(path))
-        recipe = self._at_most(recipes.for_classifier(self.recipe, self.dataset))
-        path = self.directory / "classifier.keras"
-        return self._found(path, recipe) or classifiers.train_classifier(
-            self.dataset, recipe, path, self.seed
-        )
+        return self._loaded(self._of_classifier())
 
     def autoencoders(
         self, specs: Mapping[str, variants.Autoencoder]
@@ -60,28 +58,59 @@ class Models:
 
     @functools.cache  # noqa: B019 (there is one in a process)
     def _autoencoder(self, name: str, spec: variants.Autoencoder) -> cards.Trained:
+        return self._loaded(self._of_autoencoder(name, spec))
+
+    def missing(
+        self, specs: Mapping[str, variants.Autoencoder], classifier: bool
+    ) -> Iterator[Training]:
+        """The trainings of what is not there.
+
+        Args:
+            specs: of the autoencoders that are wanted.
+            classifier: whether it is wanted, too.
+        """
+        wanted = [self._of_autoencoder(name, spec) for name, spec in specs.items()]
+        if classifier and not self.own_classifier:
+            wanted.insert(0, self._of_classifier())
+        yield from (training for training in wanted if not self._found(training))
+
+    def _of_classifier(self) -> Training:
+        recipe = self._at_most(recipes.for_classifier(self.recipe, self.dataset))
+        return Training(
+            self.directory / "classifier.keras",
+            classifiers.train_classifier,
+            {"recipe": recipe, "seed": self.seed},
+            {},
+            recipe.epochs,
+        )
+
+    def _of_autoencoder(self, name: str, spec: variants.Autoencoder) -> Training:
         if self.pack:
-            return self._packed(name, spec)
-        path = self.directory / f"autoencoder_{name}.keras"
+            return self._of_pack(name, spec)
         recipe = self._at_most(
             recipes.for_autoencoder(self.recipe, self.dataset, spec.structure)
         )
-        own = dataclasses.asdict(spec)  # II's file is not I's, whatever its name
-        return self._found(path, recipe, **own) or autoencoders.train_autoencoder(
-            self.dataset, spec, recipe, path, self.seed
+        return Training(
+            self.directory / f"autoencoder_{name}.keras",
+            autoencoders.train_autoencoder,
+            {"spec": spec, "recipe": recipe, "seed": self.seed},
+            dataclasses.asdict(spec),  # II's file is not I's, whatever its name
+            recipe.epochs,
         )
 
-    def _packed(self, name: str, spec: variants.Autoencoder) -> cards.Trained:
-        path = self.directory / f"pack_{name}.keras"
+    def _of_pack(self, name: str, spec: variants.Autoencoder) -> Training:
         published = recipes.for_pack("original", self.dataset)
         recipe = recipes.PackRecipe(
             self._at_most(published.alone), self._at_most(published.together)
         )
-        own = {**dataclasses.asdict(spec), "count": self.pack}
-        if found := self._found(path, recipe.together, **own):
-            return found
-        packs.train_pack(self.dataset, spec, recipe, path, self.seed, self.pack)
-        return cards.load(path)  # without its own loss, which no other file knows
+        of = {"spec": spec, "recipe": recipe, "seed": self.seed, "count": self.pack}
+        return Training(
+            self.directory / f"pack_{name}.keras",
+            packs.train_pack,
+            of,
+            {**dataclasses.asdict(spec), "count": self.pack},
+            recipe.together.epochs,
+        )
 
     def descriptions(self, specs: Mapping[str, variants.Autoencoder]) -> dict[str, str]:
         """How the classifier and these autoencoders were trained, {name: a line}."""
@@ -91,26 +120,36 @@ class Models:
             for name, of in self.autoencoders(specs).items()
         }
 
-    def _found(
-        self, path: Path, recipe: recipes.Recipe, **asked: object
-    ) -> cards.Trained | None:
-        """The finished model at a path; says so where its training was a shorter one.
+    def _loaded(self, training: Training) -> cards.Trained:
+        """The model of a training, which is done here where it was not.
+
+        Says so where it was a shorter one than this.
+        """
+        found = self._found(training)
+        if found is None:
+            run(self.dataset, [training], Local())
+            return cards.load(training.path)
+        if found.card["epochs"] < training.epochs:
+            print(
+                f"{training.path} was trained for {found.card['epochs']} epochs, this "
+                f"evaluation would train it for {training.epochs}."
+            )
+        return found
+
+    def _found(self, training: Training) -> cards.Trained | None:
+        """The finished model of a training.
 
         Raises:
             CardError: what is there is another model.
             ModelsError: it is to be trained into the zoo.
         """
+        path, asked = training.path, training.asked
         made_of = self.dataset.identity if self.dataset.path else self.dataset.zoo
         found = cards.load_or_set_aside(path, dataset=made_of, **asked)
         if found is None and zoo.ROOT in path.resolve().parents:
             raise ModelsError(
                 f"the zoo has no {path.stem} for {self.dataset.name!r}, and nothing is "
                 "trained into it; choose another folder of models."
-            )
-        if found and found.card["epochs"] < recipe.epochs:
-            print(
-                f"{path} was trained for {found.card['epochs']} epochs, this evaluation "
-                f"would train it for {recipe.epochs}."
             )
         return found
 
@@ -119,6 +158,33 @@ class Models:
         if self.steps is None or not images:  # a sample's models are there, or are not
             return recipe
         return recipe.at_most(self.steps, images)
+
+
+def train_missing(
+    of: Sequence[Models], names: Sequence[str], engine: Engine, classifier: bool
+) -> None:
+    """Trains what variants lack, each model a piece of work, before it is asked for.
+
+    Args:
+        of: the trainings of the variants, all on one dataset.
+        names: of the variants.
+        engine: where the work is done.
+        classifier: whether the first's is wanted, too.
+
+    Raises:
+        CardError, ModelsError: as `Models`. LockedError, UserError: as `training.run`.
+    """
+    dataset = of[0].dataset
+    known = variants.VARIANTS[dataset.like]
+    specs = {
+        key: spec for name in names for key, spec in known[name].autoencoders.items()
+    }
+    trainings = [
+        training
+        for models in of
+        for training in models.missing(specs, classifier and models is of[0])
+    ]
+    run(dataset, trainings, engine)
 
 
 def described(card: Mapping) -> str:

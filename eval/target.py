@@ -23,6 +23,25 @@ class Asked(NamedTuple):
     constraints: Callable | None = None
 
 
+class Together:
+    """Several defences, all of which an example is to get past; pickles as they do.
+
+    Args:
+        magnets: calibrated, at least one.
+    """
+
+    def __init__(self, magnets: Sequence[MagNet]):
+        self.magnets = magnets
+
+    def healed_logits(self, x: tf.Tensor) -> tf.Tensor:
+        """What each classifies healed images as: [N, H, W, C] -> logits [N, M, K]."""
+        return tf.stack([magnet.healed_logits(x) for magnet in self.magnets], axis=1)
+
+    def constraints(self, x: tf.Tensor) -> tf.Tensor:
+        """By how much each of their detectors rejects images, [N, J]."""
+        return tf.concat([magnet.constraints(x) for magnet in self.magnets], axis=1)
+
+
 @dataclass(frozen=True)
 class Target:
     """What examples are crafted on; made when it is first needed.
@@ -61,14 +80,7 @@ def defended(
     """
 
     def asked() -> Asked:
-        several = magnets()
-
-        def healed_logits(x):
-            return tf.stack([magnet.healed_logits(x) for magnet in several], axis=1)
-
-        def constraints(x):
-            return tf.concat([magnet.constraints(x) for magnet in several], axis=1)
-
-        return Asked(healed_logits, constraints)
+        several = Together(magnets())
+        return Asked(several.healed_logits, several.constraints)
 
     return Target(folder, settings, asked)

@@ -1,6 +1,5 @@
 """The pieces of work of an evaluation, as functions that any process can run."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import attacks
 from attacks import AttackResult
 from eval import libraries
 from eval.grid import ATTACKS, Group
-from eval.target import Target
+from eval.target import Asked
 from magnet_tf import MagNet
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
@@ -23,23 +22,21 @@ class WorkError(UserError, ValueError):
 
 
 def craft(
-    target: Target,
+    asked: Asked,
     images: np.ndarray,
     labels: np.ndarray,
     group: Group,
     search: Mapping[str, Any],
-    modules: Sequence[str],
     progress: bool,
 ) -> Sequence[Mapping[str, AttackResult]]:
     """Adversarial examples of a chunk of images.
 
     Args:
-        target: what they are crafted on.
+        asked: what they are crafted on.
         images: float32 [N, H, W, C] in [0, 1].
         labels: int [N].
         group: the runs.
         search: keywords of the attack.
-        modules: the user's own, which register attacks and layers.
         progress: whether the attack shows a bar.
 
     Returns:
@@ -48,14 +45,11 @@ def craft(
     Raises:
         WorkError: the attack does not take what it is given.
     """
-    for name in modules:
-        importlib.import_module(name)
     libraries.register([group.attack])
-    classifier, constraints = target.asked()
-    among = {"constraints": constraints} if constraints else {}
+    among = {"constraints": asked.constraints} if asked.constraints else {}
     try:
         return ATTACKS[group.attack].craft(
-            classifier,
+            asked.classifier,
             images,
             labels,
             group,

@@ -198,6 +198,23 @@ def save(path: Path, model: keras.Model, card: dict) -> Trained:
     return Trained(model, card, card["sha256"])
 
 
+def put(path: Path, content: bytes, card: dict) -> None:
+    """Writes a model that was saved elsewhere, and its card; what is there is replaced.
+
+    Args:
+        path: of the model, a `.keras` file.
+        content: of the file.
+        card: as `save` gave it.
+
+    Raises:
+        WriteError: the disk is full, or the place cannot be written to.
+    """
+    with files.temporary_name(path) as temporary:
+        temporary.write_bytes(content)
+        write(path_of(path), card)
+        os.replace(temporary, path)
+
+
 def _digest(card: dict) -> str:
     text = json.dumps(card, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

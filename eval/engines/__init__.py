@@ -26,10 +26,11 @@ class Engine(Protocol):
     """Does pieces of work; use it in a `with`, which ends what it has started.
 
     Attributes:
-        watched: whether what an item shows of its progress is seen.
+        here: whether items run in this process, so that what they show is seen and the
+            files that they write stay.
     """
 
-    watched: bool
+    here: bool
 
     def share(self, value: Any) -> Any:
         """A value that many items take, in a form that travels once."""
@@ -50,22 +51,19 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def chosen(
-    name: str, address: str | None, item_cpus: int | None, item_gpus: float
-) -> Engine:
+def chosen(args: Any) -> Engine:
     """The engine that flags name.
 
     Args:
-        name: "local" or "ray".
-        address: of a Ray cluster; None starts one on this machine.
-        item_cpus: that an item takes of the cluster; None: 1.
-        item_gpus: likewise, a part of one where several items share it.
+        args: the flags `engine`, "local" or "ray"; `ray_address`, of a cluster, None starts
+            one on this machine; `item_cpus` and `item_gpus`, that an item takes of it;
+            `modules`, that a worker imports first.
 
     Raises:
         EngineError: Ray is not installed.
         ClusterError: there is no cluster at the address, or it can do no item.
     """
-    if name == "local":
+    if args.engine == "local":
         return Local()
     try:
         from eval.engines.ray_engine import Ray
@@ -74,7 +72,8 @@ def chosen(
             "--engine=ray needs Ray; pip install '.[ray]' in the project's folder, here "
             "and on every node."
         ) from error
-    return Ray(address, item_cpus or 1, item_gpus)
+    asked = args.item_cpus or 1, args.item_gpus
+    return Ray(args.ray_address, *asked, args.modules or ())
 
 
 class EngineError(UserError, ValueError):
@@ -84,7 +83,7 @@ class EngineError(UserError, ValueError):
 class Local:
     """One item after the other, here."""
 
-    watched = True
+    here = True
 
     def share(self, value: Any) -> Any:
         return value

@@ -3,24 +3,38 @@
 import contextlib
 import functools
 import hashlib
+import importlib
 import logging
+import math
 import os
 import platform
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
-import ray
 import tensorflow as tf
+
+RETRIES = 3  # of an item whose worker or node is gone
+# Ray reads these as it is imported: for ever is what it retries what ran out of memory.
+os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
 
 import magnet_tf
 from eval.engines import Item, schedule
 from eval.engines.schedule import ClusterError, LostError
 from magnet_tf.errors import UserError
 
-RETRIES = 3  # of an item whose worker or node is gone
+TOO_LITTLE = (
+    "a worker had too little memory; give an item more of a machine with --item_cpus, so "
+    "that fewer run at a time"
+)
+UNIMPORTABLE = "failed to import on the worker"  # Ray's words
 KEPT = 64  # shared values that a worker keeps
 
 
@@ -28,12 +42,12 @@ class Shared(NamedTuple):
     """A value that travels once to each node.
 
     Attributes:
-        digest: of the pickled value.
+        key: tells it from others.
         place: a list that holds where it is in Ray's object store; in a list, because Ray
             fetches a bare reference for each call anew.
     """
 
-    digest: str
+    key: str
     place: list
 
 
@@ -67,8 +81,15 @@ def _code() -> str:
     return digest.hexdigest()[:12]
 
 
-def call(wanted: dict[str, str], function: Callable, args: tuple) -> Any:
+def call(
+    wanted: dict[str, str], modules: Sequence[str], function: Callable, args: tuple
+) -> Any:
     """What a worker does: looks whether it is like the driver, and calls.
+
+    Args:
+        wanted: the driver's `versions`.
+        modules: the user's own, which register classes and attacks.
+        function, args: what is called.
 
     Raises:
         ClusterError: it is not.
@@ -84,23 +105,34 @@ def call(wanted: dict[str, str], function: Callable, args: tuple) -> Any:
             f"a worker on {platform.node()} has {other}; install the same "
             "everywhere, since results would differ."
         )
+    for name in modules:
+        importlib.import_module(name)
     return function(
         *(_fetched(arg) if isinstance(arg, Shared) else arg for arg in args)
     )
 
 
 def _fetched(shared: Shared) -> Any:
-    if shared.digest not in _values:
+    if shared.key not in _values:
         while len(_values) >= KEPT:
             del _values[next(iter(_values))]
-        content = ray.get(shared.place[0])
-        _values[shared.digest] = ray.cloudpickle.loads(content)
-    return _values[shared.digest]
+        _values[shared.key] = ray.get(shared.place[0])
+    return _values[shared.key]
 
 
-_values: dict[
-    str, Any
-] = {}  # a worker's; models stay the same objects from call to call
+# A worker's; models stay the same objects from call to call.
+_values: dict[str, Any] = {}
+
+
+def answers(address: str | None) -> None:
+    """That something listens at HOST:PORT; Ray itself would try for a quarter of an hour.
+
+    Raises:
+        OSError, ValueError: nothing does, or there is no such port.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if colon and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class RayCluster:
@@ -109,29 +141,39 @@ class RayCluster:
     Args:
         cpus: of an item; TensorFlow computes on as many.
         gpus: of an item; a part of one where several items share it.
+        modules: that a worker imports first.
     """
 
-    def __init__(self, cpus: int, gpus: float):
-        self._cpus, self._gpus, self._wanted = cpus, gpus, versions()
+    def __init__(self, cpus: int, gpus: float, modules: Sequence[str]):
+        self._cpus, self._gpus = cpus, gpus
+        self._given = versions(), list(modules)
+        self._seen, self._at = (0, 0), -math.inf
         self._call = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=False
         )(call)
 
     def slots(self) -> int:
         """How many items it can do at a time by now."""
-        have = ray.cluster_resources()
-        slots = int(have.get("CPU", 0) // self._cpus)
-        if self._gpus:
-            slots = min(slots, int(have.get("GPU", 0) / self._gpus))
-        return slots
+        return self._glance()[0]
 
     def nodes(self) -> int:
         """How many machines it has by now."""
-        return sum(node["Alive"] for node in ray.nodes())
+        return self._glance()[1]
+
+    def _glance(self) -> tuple[int, int]:
+        """Slots and nodes, not asked for with every item."""
+        if time.monotonic() - self._at > schedule.GLANCE:
+            have = ray.cluster_resources()
+            slots = int(have.get("CPU", 0) // self._cpus)
+            if self._gpus:
+                slots = min(slots, int(have.get("GPU", 0) / self._gpus))
+            self._seen = slots, sum(node["Alive"] for node in ray.nodes())
+            self._at = time.monotonic()
+        return self._seen
 
     def submit(self, function: Callable, args: tuple) -> Any:
         """Begins a call."""
-        return self._call.remote(self._wanted, function, args)
+        return self._call.remote(*self._given, function, args)
 
     def ready(self, handles: Sequence[Any], seconds: float) -> list[Any]:
         """Those whose calls have ended."""
@@ -144,16 +186,20 @@ class RayCluster:
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise error.cause from None
-            if isinstance(error.cause, ImportError | MemoryError):
+            if isinstance(error.cause, MemoryError | tf.errors.ResourceExhaustedError):
+                raise LostError(f"{TOO_LITTLE}.") from error
+            if isinstance(error.cause, ImportError) or UNIMPORTABLE in str(error):
+                last = str(error).strip().splitlines()[-1]
                 raise ClusterError(
-                    f"a worker could not do its item: {type(error.cause).__name__}: "
-                    f"{error.cause}."
+                    f"a worker has not what it needs ({last}); install this package and "
+                    "your own modules on every node."
                 ) from error
             raise
         except ray.exceptions.RuntimeEnvSetupError as error:
             raise ClusterError(f"a worker could not be set up: {error}.") from error
+        except ray.exceptions.OutOfMemoryError as error:
+            raise LostError(f"{TOO_LITTLE}.") from error
         except (
-            ray.exceptions.OutOfMemoryError,
             ray.exceptions.WorkerCrashedError,
             ray.exceptions.NodeDiedError,
             ray.exceptions.ObjectLostError,
@@ -166,7 +212,8 @@ class RayCluster:
         """Ends calls, their processes with them."""
         for handle in handles:
             with contextlib.suppress(Exception):
-                ray.cancel(handle, force=True)
+                if ray.is_initialized():  # or a new Ray would be started for it
+                    ray.cancel(handle, force=True)
 
 
 class Ray:
@@ -176,21 +223,24 @@ class Ray:
         address: of a cluster, "auto" for the one of this machine; None starts one here.
         cpus: of an item.
         gpus: of an item.
+        modules: that a worker imports first.
 
     Raises:
         ClusterError: there is no cluster at the address, or it can do no item.
     """
 
-    watched = False
+    here = False
 
-    def __init__(self, address: str | None, cpus: int, gpus: float):
+    def __init__(
+        self, address: str | None, cpus: int, gpus: float, modules: Sequence[str]
+    ):
         environment = {
             "TF_NUM_INTRAOP_THREADS": str(cpus),
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "KERAS_BACKEND": "tensorflow",
         }
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
+            answers(address)
             ray.init(
                 address=address or "local",
                 runtime_env={"env_vars": environment},
@@ -198,13 +248,13 @@ class Ray:
                 logging_level=logging.ERROR,
                 include_dashboard=None if address else False,
             )
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            first = str(error).strip().splitlines()[0].rstrip(".")
+        except (OSError, RuntimeError, ValueError) as error:
+            why = " ".join(str(error).split()).rstrip(".")
             raise ClusterError(
-                f"there is no Ray cluster at {address or 'this machine'} ({first}); start "
+                f"no Ray cluster can be had at {address or 'this machine'} ({why}); start "
                 "one with 'ray start --head', or leave --ray_address out."
             ) from error
-        self._cluster = RayCluster(cpus, gpus)
+        self._cluster = RayCluster(cpus, gpus, modules)
         self._shared: dict[int, tuple[Any, Shared]] = {}
         if self._cluster.slots() < 1:
             have = ray.cluster_resources()
@@ -218,10 +268,8 @@ class Ray:
     def share(self, value: Any) -> Shared:
         """Puts a value into the object store; the same one only once."""
         if id(value) not in self._shared:
-            content = ray.cloudpickle.dumps(value)
-            digest = hashlib.sha256(content).hexdigest()
-            place = [ray.put(content)]
-            self._shared[id(value)] = value, Shared(digest, place)
+            place = ray.put(value)
+            self._shared[id(value)] = value, Shared(place.hex(), [place])
         return self._shared[id(value)][1]
 
     def run(self, items: Sequence[Item], unit: str) -> Iterator[tuple[int, Any]]:

@@ -35,7 +35,7 @@ class Cluster(Protocol):
         """What a call returned.
 
         Raises:
-            LostError: what did it is gone.
+            LostError: what did it is gone, however often it was tried.
         """
 
     def cancel(self, handles: Sequence[Any]) -> None:
@@ -43,7 +43,7 @@ class Cluster(Protocol):
 
 
 class LostError(Exception):
-    """What did an item is gone, and other workers that tried it, too."""
+    """What did an item is gone, or had too little memory, and so had others that tried it."""
 
 
 def run(
@@ -76,21 +76,21 @@ def run(
                 while len(flying) < room and (following := next(waiting, None)):
                     place, item = following
                     flying[cluster.submit(item.function, item.args)] = place
-                bar.set_postfix_str(
-                    f"{len(flying)} in flight, {cluster.nodes()} nodes", refresh=False
-                )
-                for handle in cluster.ready(list(flying), GLANCE):
+                ended = cluster.ready(list(flying), GLANCE)
+                for handle in ended:
                     place = flying.pop(handle)
                     try:
                         result = cluster.result(handle)
                     except LostError as error:
                         raise ClusterError(
-                            f"{items[place].name} (item {place + 1} of {len(items)}) was "
-                            f"lost with every worker that tried it: {error} What is done "
-                            "is kept; run the same command again."
+                            f"{items[place].name} (item {place + 1} of {len(items)}) could "
+                            f"not be done: {error} What is done is kept; the same command "
+                            "goes on."
                         ) from error
                     done += 1
                     bar.update()
                     yield place, result
+                now = f"in flight {len(flying)}, nodes {cluster.nodes()}"
+                bar.set_postfix_str(now, refresh=not ended)
         finally:
             cluster.cancel(list(flying))

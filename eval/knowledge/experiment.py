@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval import experiment, publication
+from eval import engines, experiment, publication
 from eval.arguments import FlagError, check_names, numbers
 from eval.detection import FALSE_POSITIVE_RATES
+from eval.engines import Engine
 from eval.evaluation import Evaluation, EvaluationError, Plan
 from eval.grid import ATTACKS, CONFIDENCE, Group
 from eval.knowledge import publication as reports
@@ -17,6 +18,7 @@ from eval.knowledge import rates
 from eval.knowledge.results import KNOWLEDGE, AdaptiveResults, Attacker, Part
 from eval.knowledge.targeted import TargetedEvaluation
 from eval.knowledge.targeted import rows as targeted_rows
+from eval.models import train_missing
 from eval.store import Store
 from eval.subject import Defence, Subject, built
 from eval.target import Target, defended, undefended
@@ -39,12 +41,14 @@ class Study(NamedTuple):
         asked: for by them.
         subject: what is attacked.
         store: of the finished work.
+        engine: where the work is done.
     """
 
     args: Any
     asked: experiment.Prepared
     subject: Subject
     store: Store
+    engine: Engine
 
     def against(self, names: Sequence[str]) -> Subject:
         """The subject with some of its defences alone."""
@@ -67,8 +71,11 @@ def run(args: Any) -> None:
     wanted_rates(args)
     settings = {"evaluation": "adaptive", "pack": args.pack or 0}
     settings |= experiment.settings(args, asked)
-    with Store(asked.directory, settings) as store:
-        study = Study(args, asked, asked.subject(), store)
+    with (
+        Store(asked.directory, settings) as store,
+        engines.chosen(args) as engine,
+    ):
+        study = Study(args, asked, asked.subject(engine), store, engine)
         attacks = [
             attack for known in knowledge for attack in attackers(study, known, counts)
         ]
@@ -220,11 +227,14 @@ def own_defences(study: Study, variant: str, count: int) -> list[Defence]:
             size, folder = args.pack, experiment.zoo_folder(asked.dataset) / "attacker"
         models = experiment.models_at(folder, OWN_SEED, *rest)
         models = dataclasses.replace(models, pack=size)
+        train_missing([models], [variant], study.engine, classifier=False)
         return [own(models, STRICTER, index) for index in range(count)]
-    return [
-        own(experiment.models_at(place / f"seed{seed}", seed, *rest), STRICTER)
+    several = [
+        experiment.models_at(place / f"seed{seed}", seed, *rest)
         for seed in range(OWN_SEED, OWN_SEED + count)
     ]
+    train_missing(several, [variant], study.engine, classifier=False)
+    return [own(models, STRICTER) for models in several]
 
 
 def gray(study: Study, variant: str, own: Sequence[Defence]) -> Target:
@@ -250,7 +260,7 @@ def part(
         EvaluationError: as `check_defended`.
     """
     of, plan = study.against(names), study.asked.plan
-    evaluation = Evaluation(of, plan, study.store, target)
+    evaluation = Evaluation(of, plan, study.store, target, study.engine)
     found = Part(attacker, evaluation.run())
     check_defended(AdaptiveResults([found], evaluation.chosen))
     return found
@@ -300,7 +310,9 @@ def fixed_rates(study: Study, found: AdaptiveResults) -> Iterator[dict]:
         defence = study.subject.defences[one.name]
         if not defence.detectors:
             continue  # rejects nothing
-        judge = Evaluation(study.against([one.name]), plan, study.store)
+        judge = Evaluation(
+            study.against([one.name]), plan, study.store, engine=study.engine
+        )
         clean, _ = judge.outcome(f"{one.name}/validation", defence, *validation)
         for rate in wanted_rates(study.args):
             thresholds = rates.thresholds_at(clean.marks, rate)
@@ -308,7 +320,7 @@ def fixed_rates(study: Study, found: AdaptiveResults) -> Iterator[dict]:
             if one.attacker.knowledge == "white":
                 known = rates.retuned(defence, thresholds)
                 target = white(study, f"{one.name}-fpr{rate:g}", known)
-                own = Evaluation(judge.subject, plan, study.store, target)
+                own = Evaluation(judge.subject, plan, study.store, target, study.engine)
                 reached = one._replace(results=own.run())
             yield from rates.rows(reached, found.chosen, rate, thresholds)
 
@@ -323,5 +335,5 @@ def toward_each_class(
     for attacker, target, names in attacks:
         if attacker.knowledge != "gray":
             of = study.against(names)
-            evaluation = TargetedEvaluation(of, plan, study.store, target)
+            evaluation = TargetedEvaluation(of, plan, study.store, target, study.engine)
             yield from targeted_rows(attacker, evaluation, evaluation.run())

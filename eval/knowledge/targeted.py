@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from eval.engines import Engine
 from eval.evaluation import Evaluation, Plan
 from eval.knowledge.results import Attacker
 from eval.metrics import mean_over, share_of
@@ -32,7 +33,14 @@ class TargetedEvaluation(Evaluation):
     `right_healed` then say that the target is reached.
     """
 
-    def __init__(self, subject: Subject, plan: Plan, store: Store, target: Target):
+    def __init__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        store: Store,
+        target: Target,
+        engine: Engine | None = None,
+    ):
         folder = f"targeted/{target.folder}"
         search = {**plan.search, "targeted": True}
         super().__init__(
@@ -40,6 +48,7 @@ class TargetedEvaluation(Evaluation):
             dataclasses.replace(plan, search=search),
             store,
             dataclasses.replace(target, folder=folder),
+            engine,
         )
         self.examples = toward_others(self.examples, subject.dataset.num_classes)
 

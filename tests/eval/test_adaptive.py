@@ -11,7 +11,7 @@ import pytest
 import magnet_cli
 import magnet_tf
 from attacks.result import measured
-from eval import adaptive, evaluation, grid, oblivious
+from eval import adaptive, engines, evaluation, grid, oblivious
 from eval.knowledge import experiment, rates, report, targeted, within
 from eval.knowledge.results import AdaptiveResults, Attacker, Part
 from eval.metrics import wilson_interval
@@ -24,6 +24,7 @@ from magnet_tf.arrays import in_batches
 from magnet_tf.datasets import Split
 from magnet_tf.outcomes import Outcome
 from tests import command_line
+from tests.eval.elsewhere import Elsewhere
 from tests.eval.test_oblivious import TINY, counts, results, small_classifier
 
 COUNT = 6
@@ -271,6 +272,31 @@ def test_a_white_box_attack_that_falls_short_is_warned_of():
     (warning,) = report._weaker([worst("oblivious", 0.4), worst("white", 0.2)])
     assert "cw on D (20 %, oblivious 40 %)" in warning
     assert report._weaker([worst("gray", 0.4), worst("white", 0.2)]) == []
+
+
+def test_everything_goes_through_the_engine_and_is_the_same(
+    finished, tmp_path, monkeypatch
+):
+    """Crafting, verdicts and trainings; what travels is pickled."""
+    engine = Elsewhere()
+    monkeypatch.setattr(engines, "chosen", lambda _: engine)
+    monkeypatch.setattr(engines.Local, "run", None)
+    monkeypatch.setattr(experiment.reports, "write", lambda *_: None)
+    asked = {"attacks": ["cw"], "gray_autoencoders": ["1"], "num_targeted": 3}
+    run(tmp_path / "run", targeted=True, **asked)
+    classifier, defence, attacker = 1, 2, 2
+    assert engine.done["model"] == classifier + defence + attacker
+    # each attacker; the white-box one at each rate; targets of the two that are not gray
+    assert engine.done["part"] == 3 + len(RATES) + 2
+    for folder in ("attacks", "verdicts"):
+        paths = list((tmp_path / "run" / folder).rglob("*.npz"))
+        assert paths
+        for path in paths:
+            theirs = np.load(finished / path.relative_to(tmp_path / "run"))
+            with np.load(path) as ours:
+                # models' files, and so the settings, have a date
+                for key in set(ours.files) - {"settings", "digest"}:
+                    np.testing.assert_array_equal(ours[key], theirs[key])
 
 
 # At fixed false positive rates

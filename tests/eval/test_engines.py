@@ -1,16 +1,21 @@
 """Where work is done: the schedule on a simulated cluster, and Ray where it is installed."""
 
+import contextlib
 import heapq
-import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import magnet_cli
-from eval import engines, experiment, oblivious
+from eval import engines, experiment, oblivious, publication, work
 from eval.arguments import FlagError
 from eval.engines import EngineError, Item, Local, schedule
 from eval.engines.schedule import ClusterError, LostError
@@ -101,7 +106,7 @@ def test_an_item_that_is_lost_is_named_and_the_rest_is_ended():
     cluster = Simulated(2, lost=frozenset([3]))
     done = []
     with pytest.raises(
-        ClusterError, match=r"part 2 \(item 3 of 9\).*gone.*run the same"
+        ClusterError, match=r"part 2 \(item 3 of 9\).*gone.*the same command"
     ):
         for place, _ in schedule.run(cluster, items([1.0] * 9), "x"):
             done.append(place)
@@ -131,70 +136,136 @@ def test_flags_of_ray_without_ray_are_refused(monkeypatch):
         experiment.check_flags(flags)
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "eval.engines.ray_engine", raising=False)
+    flags = magnet_cli.parsed(oblivious.COMMAND, ["--engine=ray"])
     with pytest.raises(EngineError, match=r"needs Ray; pip install '.\[ray\]'"):
-        engines.chosen("ray", None, None, 0.0)
+        engines.chosen(flags)
 
 
 # With Ray: nodes are processes of this machine
 
+SMALL = ["--num_examples=48", "--attacks=cw", "--confidences=0", "--variants=D"]
+DRIVER = """
+import sys
+import magnet_cli
+from eval import oblivious, publication, work
+work.CHUNK = 8
+publication.figures.write = lambda *_: None
+def run(*flags):
+    magnet_cli.main(oblivious.COMMAND, [*sys.argv[1:], *flags])
+"""
 NODES = """
-import sys, threading, time
+import threading, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 others = [cluster.add_node(num_cpus=1) for _ in range(2)]
-directory = Path(sys.argv[1])
-
+done = Path(sys.argv[-1].removeprefix("--output_dir=")) / "attacks"
 def kill():
-    while len(list(directory.glob("attacks/*.npz"))) < 1:
-        time.sleep(0.05)
+    while not list(done.glob("*.npz")):
+        time.sleep(0.02)
     cluster.remove_node(others[0], allow_graceful=False)
-    print("killed a node at", len(list(directory.glob("attacks/*.npz"))), flush=True)
-
+    print("killed a node with", len(list(done.glob("*.npz"))), "parts done", flush=True)
 threading.Thread(target=kill, daemon=True).start()
-from eval import oblivious
-import magnet_cli
-sys.argv = ["eval.oblivious", *sys.argv[2:], f"--output_dir={directory}",
-            "--engine=ray", f"--ray_address={cluster.address}"]
 try:
-    magnet_cli.main(oblivious.COMMAND)
+    run("--engine=ray", f"--ray_address={cluster.address}")
 finally:
     ray.shutdown()
     cluster.shutdown()
 """
-SMALL = ["--num_examples=80", "--confidences=0", "--betas=0.01", "--variants=D"]
+PARTS = 6
 
 
-@pytest.fixture
-def ray_is_there():
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """What the local engine's results are."""
     pytest.importorskip("ray", reason="Ray is not installed")
+    directory = tmp_path_factory.mktemp("local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "CHUNK", 8)
+        patch.setattr(publication.figures, "write", lambda *_: None)
+        magnet_cli.main(oblivious.COMMAND, [*SMALL, f"--output_dir={directory}"])
+    return (directory / "results.json").read_bytes()
 
 
-def test_a_node_is_killed_midway_and_the_results_are_the_local_ones(
-    ray_is_there, tmp_path
-):
-    local = [sys.executable, "-m", "eval.oblivious", *SMALL]
-    subprocess.run([*local, f"--output_dir={tmp_path}/one"], check=True)
-    script = tmp_path / "nodes.py"
-    script.write_text(NODES)
-    command = [sys.executable, str(script), str(tmp_path / "three"), *SMALL]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert "killed a node" in done.stdout, done.stderr[-3000:]
-    rows = [
-        json.loads((tmp_path / name / "results.json").read_text())
-        for name in ("one", "three")
-    ]
-    assert rows[0] == rows[1]
-
-
-def test_an_address_without_a_cluster_is_one_sentence(ray_is_there):
-    command = [sys.executable, "-m", "eval.oblivious", *SMALL]
-    flags = ["--engine=ray", "--ray_address=127.0.0.1:1"]
-    done = subprocess.run(
-        [*command, *flags], check=False, capture_output=True, text=True
+def started(script: str, directory: Path, mark: str = "") -> subprocess.Popen:
+    """A driver in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER + script, *SMALL, f"--output_dir={directory}"],
+        env={**os.environ, "MAGNET_TEST": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    assert done.returncode == 1
-    assert "there is no Ray cluster at 127.0.0.1:1" in done.stderr
-    assert "Traceback" not in done.stderr
+
+
+def test_a_node_is_killed_midway_and_the_results_are_the_local_ones(local, tmp_path):
+    with started(NODES, tmp_path) as driver:
+        said, complaints = driver.communicate()
+    (parts,) = re.findall(r"killed a node with (\d) parts done", said) or [complaints]
+    assert 1 <= int(parts) < PARTS, complaints
+    assert (tmp_path / "results.json").read_bytes() == local
+
+
+def test_a_driver_is_killed_and_interrupted_and_the_same_command_goes_on(
+    local, tmp_path
+):
+    """What is done is kept; after Ctrl-C no process is left, of the killed one neither."""
+    script = "run('--engine=ray', '--item_cpus=1')"
+    for number, how in enumerate([signal.SIGKILL, signal.SIGINT], start=1):
+        with started(script, tmp_path, mark=str(tmp_path)) as driver:
+            while len(list(tmp_path.glob("attacks/*.npz"))) < number:
+                assert driver.poll() is None, driver.stderr.read()
+                time.sleep(0.02)
+            if how == signal.SIGKILL:
+                driver.kill()
+            else:
+                os.killpg(driver.pid, how)
+            _, complaints = driver.communicate()
+        assert len(list(tmp_path.glob("attacks/*.npz"))) < PARTS
+    assert processes_of(str(tmp_path)) == []
+    assert driver.returncode == 1
+    last = "eval.oblivious: interrupted; the same command goes on."
+    assert complaints.strip().splitlines()[-1] == last
+    assert "Traceback" not in complaints
+    with started(script, tmp_path) as driver:
+        said, complaints = driver.communicate()
+    reused = int(re.findall(r"attacks: (\d) of 6 parts reused", said)[0])
+    assert reused >= 2, complaints
+    assert (tmp_path / "results.json").read_bytes() == local
+
+
+def processes_of(mark: str, seconds: float = 20) -> list[str]:
+    """The processes that inherited a mark and are still there after a while."""
+    end = time.monotonic() + seconds
+    while True:
+        left = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"MAGNET_TEST={mark}".encode() in (folder / "environ").read_bytes():
+                    left.append((folder / "cmdline").read_bytes().decode())
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.1)
+
+
+def test_a_worker_of_another_version_is_refused_in_a_sentence():
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from eval.engines import ray_engine
+
+    wanted = ray_engine.versions()
+    assert ray_engine.call(wanted, [], twice, (2.0,)) == 4.0
+    with pytest.raises(
+        ClusterError, match=r"has TensorFlow .* \(here 1\.0\); install the same"
+    ):
+        ray_engine.call({**wanted, "TensorFlow": "1.0"}, [], twice, (2.0,))
+
+
+def test_an_address_without_a_cluster_is_one_sentence():
+    pytest.importorskip("ray", reason="Ray is not installed")
+    flags = ["--engine=ray", "--ray_address=127.0.0.1:1"]
+    with pytest.raises(
+        ClusterError, match=r"no Ray cluster can be had at 127\.0\.0\.1:1 .*start"
+    ):
+        engines.chosen(magnet_cli.parsed(oblivious.COMMAND, flags))
