@@ -252,7 +252,8 @@ class Ray:
             why = " ".join(str(error).split()).rstrip(".")
             raise ClusterError(
                 f"no Ray cluster can be had at {address or 'this machine'} ({why}); start "
-                "one with 'ray start --head', or leave --ray_address out."
+                "one with 'ray start --head', set RAY_AUTH_MODE=token where it asks for "
+                "Ray's token, or leave --ray_address out."
             ) from error
         self._cluster = RayCluster(cpus, gpus, modules)
         self._shared: dict[int, tuple[Any, Shared]] = {}
