@@ -16,8 +16,11 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
     """Fills the zoo's folder of a dataset.
 
     Args:
-        name: the dataset. source: holds `classifier.keras` and `autoencoder_<name>.keras`,
-            as `train` left them. target: the folder to fill.
+        name: the dataset.
+        source: holds `classifier.keras` and `autoencoder_<name>.keras`, as `train` left
+            them; it may hold `pack_<name>.keras`, and in `attacker` those of a gray-box
+            attacker.
+        target: the folder to fill.
 
     Returns:
         The variants that are there now.
@@ -37,6 +40,10 @@ def fill(name: str, source: Path, target: Path) -> list[str]:
     classifier = copy(source / "classifier.keras", target, name)
     if classifier is None:
         raise TrainingError(f"{source} holds no finished classifier.keras.")
+    for folder in (Path(), Path("attacker")):
+        for key, asked in variants.autoencoders(name).items():
+            pack = folder / f"pack_{key}.keras"
+            copy(source / pack, target / folder, name, **vars(asked))
     measured: dict[str, tuple[dict[str, float], Outcome]] = {}
     done = []
     for variant, spec in variants.VARIANTS[name].items():
@@ -124,6 +131,7 @@ def copy(
         return None
     trained = cards.load(source, dataset=name, **asked)
     path = target / source.name
+    path.parent.mkdir(exist_ok=True)
     try:
         there = cards.checked(path)
     except cards.DamagedError:  # or missing

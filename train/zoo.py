@@ -1,7 +1,7 @@
 """Fills the zoo from finished models: `python -m train.zoo --dataset=mnist`.
 
-Copies the models of `models/<dataset>` into the package, without their optimizers, and
-calibrates every variant whose autoencoders are there; each file gets a card.
+Copies the models of `models/<dataset>` into the package, without their optimizers, packs and
+those of its folder `attacker` among them, and calibrates every variant whose autoencoders are there; each file gets a card.
 """
 
 from pathlib import Path

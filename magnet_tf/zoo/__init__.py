@@ -2,6 +2,8 @@
 
 A dataset's folder holds `classifier.keras`, `autoencoder_<name>.keras` and, for each MagNet
 variant, its thresholds; beside each lies a card, `<name>.json`, written by `train.zoo`.
+MNIST's has packs, too, `pack_<name>.keras`, and in `attacker` those that a gray-box attacker
+trained, for `eval.adaptive --pack=8`.
 """
 
 from pathlib import Path

@@ -2,10 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from magnet_tf import cards, datasets
 from magnet_tf import zoo as filled
+from magnet_tf.autoencoders import PackedAutoencoder
 from magnet_tf.outcomes import Outcome
 from train.errors import TrainingError
 from train.filling import copy, fill
@@ -53,6 +55,22 @@ def test_what_is_there_already_stays_and_what_is_new_replaces_it(models, tmp_pat
     copy(models / "autoencoder_I.keras", target, "digits")
     assert cards.load(target / "autoencoder_I.keras").card["seed"] == 1
     assert (target / "classifier.keras").read_bytes() == first["classifier.keras"]
+
+
+def test_packs_are_copied_those_of_an_attacker_too(models, tmp_path):
+    """With the other models, of which nothing is asked here."""
+    (models / "attacker").mkdir()
+    trained = cards.load(models / "autoencoder_I.keras")
+    for folder, seed in ((models, 0), (models / "attacker", 1000)):
+        pack = PackedAutoencoder([trained.model, trained.model], seed)
+        pack(np.zeros((1, 28, 28, 1), np.float32))
+        own = {**trained.card, "count": 2, "seed": seed}
+        cards.save(folder / "pack_I.keras", pack, own)
+    fill("digits", models, tmp_path / "zoo")
+    for folder, seed in (("", 0), ("attacker", 1000)):
+        found = cards.load(tmp_path / "zoo" / folder / "pack_I.keras", count=2)
+        assert found.model.seed == found.card["seed"] == seed
+    assert not (tmp_path / "zoo" / "pack_II.keras").exists()
 
 
 def test_a_damaged_copy_is_made_again(models, tmp_path):
