@@ -51,7 +51,8 @@ def carlini_wagner_l2(
         x: float images [N, H, W, C] within `bounds`.
         labels: integers [N]: the true classes, or the targets where `targeted`.
         confidence: kappa, the margin by which the label must lose (or the target win); or
-            several, which the primal-dual search finds for far less than one after the other.
+            several, which the primal-dual search finds, without constraints, for far less
+            than one after the other.
         targeted: whether to reach `labels` instead of leaving them.
         learning_rate: Adam's, 0.01 as published.
         max_iterations: Adam's steps for each c, 1,000 as in the paper's experiments.
@@ -94,7 +95,7 @@ def carlini_wagner_l2(
     if search == "exact":
         how = ExactSearch(inner_loop, **settings)
     else:
-        how = MinimumNormSearch((L2,), **settings)
+        how = MinimumNormSearch((L2,), **settings, sweeps=constraints is None)
     victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     found = attack(how, victim, x, labels, confidence, batch_size, progress)
     results = [result["L2"] for result in found]

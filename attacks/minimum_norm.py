@@ -82,7 +82,7 @@ def minimum_norm(
         norm: "L2", "L1", or "EN" for the elastic net, ||d||_2^2 + beta ||d||_1.
         beta: weight of the L1 norm in "EN", to which alone it belongs; None: 0.01.
         confidence: the margin by which the label must lose (or the target win); or several,
-            which take far less together than one after the other.
+            which, without constraints, take far less together than one after the other.
         targeted: whether to reach `labels` instead of leaving them.
         bounds: least and largest value of a pixel.
         batch_size: as in `carlini_wagner_l2`.
@@ -117,7 +117,7 @@ def minimum_norm(
         "EN": (elastic_net(beta),),
         "L1": (smooth_start(high - low), L1),
     }
-    search = MinimumNormSearch(rules[norm], gradients)
+    search = MinimumNormSearch(rules[norm], gradients, sweeps=constraints is None)
     found = attack(search, victim, x, labels, confidence, batch_size, progress)
     results = [result[norm] for result in found]
     return results if np.ndim(confidence) else results[0]
@@ -130,14 +130,22 @@ class MinimumNormSearch:
         rules: that the examples are scored by, the first being the smoothest.
         gradients: that a call with one confidence takes for an image, at most; the phases'
             iterations are scaled to it, also in a sweep. None: as they were tuned.
+        sweeps: whether several confidences begin where their neighbours ended. Under
+            constraints such starts are poor: of MNIST's images against D+JSD, a sweep over
+            0, 10, 20 finds 66 % at 20, the search by itself 100 %, and nearer.
 
     Raises:
         InputError, InputTypeError: `gradients` is no whole number, or has less than one for
             each phase.
     """
 
-    def __init__(self, rules: Sequence[Rule], gradients: int | None = None):
-        self.rules = tuple(rules)
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        gradients: int | None = None,
+        sweeps: bool = True,
+    ):
+        self.rules, self._sweeps = tuple(rules), sweeps
         self.pace = 1.0
         if gradients is not None:
             check_settings(gradients=gradients)
@@ -151,8 +159,9 @@ class MinimumNormSearch:
 
     def steps(self, confidences: Sequence[float]) -> int:
         """How often `solve` calls `after_step`."""
-        several = len(set(confidences))
-        return several if len(confidences) > 1 else PASSES * len(self.rules)
+        if self._sweeps and len(confidences) > 1:
+            return len(set(confidences))
+        return PASSES * len(self.rules) * len(confidences)
 
     def solve(
         self,
@@ -164,9 +173,9 @@ class MinimumNormSearch:
     ) -> list[dict[str, AttackResult]]:
         """For each confidence the best examples of a chunk by each rule."""
         problem = Problem(victim, self.rules, self.pace, images, labels, after_step)
-        if len(confidences) > 1:
+        if self._sweeps and len(confidences) > 1:
             return sweep.search(problem, confidences)
-        return [search(problem, confidences[0])]
+        return [search(problem, confidence) for confidence in confidences]
 
 
 def search(problem: Problem, confidence: float) -> dict[str, AttackResult]:

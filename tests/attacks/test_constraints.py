@@ -58,6 +58,15 @@ def brightness(x):
     return halves / 0.52 - 1
 
 
+@pytest.mark.parametrize("norm", ["L2", "L1"])
+def test_several_confidences_are_each_by_itself(norm, model, attacked):
+    few = {"norm": norm, "gradients": 60, "constraints": brightness}
+    several = minimum_norm(model, *attacked, confidence=[0.2, 0.0], **few)
+    for confidence, found in zip((0.2, 0.0), several, strict=True):
+        alone = minimum_norm(model, *attacked, confidence=confidence, **few)
+        np.testing.assert_array_equal(found.adversarial, alone.adversarial)
+
+
 def holds(x: np.ndarray) -> np.ndarray:
     """Whether `brightness` is satisfied, in NumPy; rounding apart."""
     halves = np.stack([of.mean(axis=(1, 2, 3)) for of in np.split(x, 2, axis=1)], 1)
