@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import platform
+import re
 import socket
 import sys
 import time
@@ -34,7 +35,6 @@ TOO_LITTLE = (
     "a worker had too little memory; give an item more of a machine with --item_cpus, so "
     "that fewer run at a time"
 )
-UNIMPORTABLE = "failed to import on the worker"  # Ray's words
 KEPT = 64  # shared values that a worker keeps
 
 
@@ -188,11 +188,10 @@ class RayCluster:
                 raise error.cause from None
             if isinstance(error.cause, MemoryError | tf.errors.ResourceExhaustedError):
                 raise LostError(f"{TOO_LITTLE}.") from error
-            if isinstance(error.cause, ImportError) or UNIMPORTABLE in str(error):
-                last = str(error).strip().splitlines()[-1]
+            if lacking := re.search(r"ModuleNotFoundError: (.*)", str(error)):
                 raise ClusterError(
-                    f"a worker has not what it needs ({last}); install this package and "
-                    "your own modules on every node."
+                    f"a worker has not what it needs ({lacking[1]}); install this package "
+                    "and your own modules on every node."
                 ) from error
             raise
         except ray.exceptions.RuntimeEnvSetupError as error:
