@@ -11,6 +11,8 @@ import pytest
 
 import magnet_tf
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import json, sys
 sys.modules["tensorflow"] = None  # as where it is not installed

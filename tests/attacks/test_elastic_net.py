@@ -178,7 +178,7 @@ def test_other_momenta(model, victims, momentum, a, b):
         x, y = x_next, x_next + (k + a) / (k + b) * (x_next - x)
 
 
-GOLDEN = [(0, 0.01), (10, 0.01), (0, 0.1)]
+GOLDEN = [(0, 0.01), pytest.param(10, 0.01, marks=pytest.mark.slow), (0, 0.1)]
 # Mean EN of the original's code, its update forced into an order: in a scratch of its own.
 MEAN_EN = {"fista": 4.287, "original": 4.270, "none": 3.952}
 
@@ -206,6 +206,7 @@ def crafted(originals, clean):
         yield craft
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", MEAN_EN)
 def test_each_momentum_gives_the_originals_distance(crafted, clean, momentum):
     en = crafted(0, 0.01, momentum)["EN"]

@@ -92,6 +92,7 @@ class Convolutional(keras.Model):
         return 8 * tf.reshape(x, [-1, 32]) @ self.dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 def test_agreement_up_to_large_confidences(targeted):
     model, x = Convolutional(), images(32)

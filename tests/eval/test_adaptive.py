@@ -222,6 +222,7 @@ def test_a_broken_defence_falls(finished, tmp_path):
     assert two["mean_l2"] == pytest.approx(one["mean_l2"], rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_pack_draws_one(finished, tmp_path):
     """By its seed, unless the attacker says which; the drawn one defends, and is saved."""
     data = datasets.load("digits")
@@ -274,6 +275,7 @@ def test_a_white_box_attack_that_falls_short_is_warned_of():
     assert report._weaker([worst("gray", 0.4), worst("white", 0.2)]) == []
 
 
+@pytest.mark.slow
 def test_everything_goes_through_the_engine_and_is_the_same(
     finished, tmp_path, monkeypatch
 ):

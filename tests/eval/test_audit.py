@@ -88,6 +88,7 @@ def broken(sound, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_sound_evaluation_passes(broken, capsys):
     report = (broken / "report.md").read_text()
     page = "<main>\n<p>x</p>\n</main>\n<footer></footer>"

@@ -70,6 +70,7 @@ def test_ours_is_asked_for_what_the_settings_say(classifier, attack):
     assert floor(classifier, settings)(x, labels) == {}
 
 
+@pytest.mark.slow
 def test_the_nearest_examples_are_by_each_rule(classifier):
     settings = Settings("ead", "EN", beta=0.05)
     x, labels = images(16)

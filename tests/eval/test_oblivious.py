@@ -424,6 +424,7 @@ def test_a_shorter_training_than_the_presets_is_mentioned(copied, capsys):
     assert "classifier.keras was trained for 1 epochs, this" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_trainings_are_judged_on_the_same_examples(finished, copied, capsys):
     run(copied, defence_seeds=2, variants=["D"])
     assert counts(capsys.readouterr().out) == (1 + 8 + 7 + 1, 7 + 1)

@@ -35,7 +35,9 @@ def mnist_at_hand(mnist, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: mnist)
 
 
-@pytest.fixture(scope="module", params=["D", "D+JSD"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("D", marks=pytest.mark.slow), "D+JSD"]
+)
 def demo(request, golden_dir, mnist, tmp_path_factory):
     """The demo with a variant: its name, its rows and the lines that it prints.
 

@@ -141,6 +141,7 @@ magnet_cli.main(oblivious.COMMAND, sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_any_locale(tmp_path):
     """A whole evaluation where the locale is ASCII and the terminal cp1252."""
     flags = [*FLAGS, "--models_dir=zoo", "--attacks=ead"]

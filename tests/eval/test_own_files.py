@@ -53,7 +53,10 @@ def greys(folder) -> str:
 @pytest.mark.parametrize(
     ("make", "name", "epochs", "least"),
     # CIFAR-10's classifier would take minutes to learn anything
-    [(colours, "meine_Bilder", 1, 0.15), (greys, "grun", 12, 0.9)],
+    [
+        pytest.param(colours, "meine_Bilder", 1, 0.15, marks=pytest.mark.slow),
+        (greys, "grun", 12, 0.9),
+    ],
 )
 def test_train_calibrate_evaluate(make, name, epochs, least, tmp_path, monkeypatch):
     """In three commands; the rest of the models is trained on the way."""

@@ -26,6 +26,7 @@ assert "magnet_tf" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_savedmodel_without_this_project(tmp_path):
     shape = (12, 10, 3)
     keras.utils.set_random_seed(0)

@@ -31,6 +31,7 @@ def test_digits_are_as_the_card_says(variant):
     assert both == pytest.approx(expected["test_accuracy_both"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_mnist_is_as_the_card_says(mnist):
     none, both = measured("mnist", "D", mnist.test)
     expected = card("mnist", "D")
