@@ -242,6 +242,21 @@ def test_a_pack_draws_one(finished, tmp_path):
     assert loaded.thresholds["II"] == pytest.approx(np.sort(marks)[-3])
 
 
+def test_the_zoos_packs_need_no_training_data():
+    data = datasets.load("mnist_sample")
+    specs = {"I": magnet_tf.variants.autoencoders("mnist")["I"]}
+    packs = [
+        Models(folder, data, "published", None, 0, pack=8).autoencoders(specs)["I"]
+        for folder in (zoo.ROOT / "mnist", zoo.ROOT / "mnist" / "attacker")
+    ]
+    assert [len(of.model.autoencoders) for of in packs] == [8, 8]
+    assert packs[0].card["seed"] != packs[1].card["seed"]
+    with pytest.raises(cards.CardError, match="with count 8, not 4"):
+        Models(zoo.ROOT / "mnist", data, "published", None, 0, pack=4).autoencoders(
+            specs
+        )
+
+
 def test_worst_cases_are_of_each_attacker(finished):
     found = rows_of(finished, "worst_case")
     best = {}
