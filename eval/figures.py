@@ -78,8 +78,6 @@ def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
         for (key, label), line in zip(DEFENCES.items(), LINES):
             curve(axis, points, key, label, line)
         axis.set(title=textwrap.fill(title, 26), ylim=(-0.03, 1.03))
-        if points[0]["parameter"] != CONFIDENCE:
-            axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
     finish(figure, axes, len(series), columns, "accuracy")
     figure.suptitle(f"{rows[0]['dataset']}, MagNet {rows[0]['variant']}")
     return figure
@@ -97,12 +95,10 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     parameters = len({parameter for _, parameter in shown})
     columns = parameters if parameters > 1 else min(len(shown), 2)
     figure, axes = panels(-(-len(shown) // columns), columns, 3.4, 2.8, sharey=True)
-    for axis, ((variant, parameter), own) in zip(axes, shown.items()):
+    for axis, ((variant, _), own) in zip(axes, shown.items()):
         for title, points in by_attack(own).items():
             asr_curve(axis, points, title, titles.index(title), len(titles))
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
-        if parameter != CONFIDENCE:
-            axis.set_xlabel(symbol(parameter) or " ")
     finish(figure, axes, len(shown), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
     return figure
@@ -263,7 +259,7 @@ def asr_curve(axis, points: Sequence[dict], label: str, index: int, count: int) 
         capsize=1.5,
         **LINES[index % len(LINES)],
     )
-    axis.set_xticks(confidences if points[0]["parameter"] else [])
+    _name_axis(axis, points)
 
 
 def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
@@ -276,7 +272,15 @@ def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> Non
         linewidth=1.3,
         **line,
     )
-    axis.set_xticks([row["value"] for row in points if row["parameter"]])
+    _name_axis(axis, points)
+
+
+def _name_axis(axis, points: Sequence[dict]) -> None:
+    """Ticks at an attack's values, and what they are of where it is not the confidence."""
+    values = [row["value"] for row in points if row["parameter"]]
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    if points[0]["parameter"] != CONFIDENCE:
+        axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
 
 
 def panels(rows: int, columns: int, width: float, height: float, sharey: bool):
