@@ -188,6 +188,7 @@ ATTACKS = {
         title="Orthogonal PGD",
         parameter="epsilon",
         values=(0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+        bounded=True,
         has_constraints=True,
     ),
 }

@@ -197,6 +197,8 @@ def test_a_failure_within_a_bound_is_no_miss(monkeypatch):
         swept=(swept, {0.1: 0.2, 0.2: 0.5}), steps=(steps, {5.0: 0.9, 9.0: 1.0})
     )
     assert found.status == "pass"
+    found = asked(opgd=(ATTACKS["opgd"], {0.5: 0.1, 3.0: 0.9}))  # within a ball
+    assert found.status == "pass"
     free = dataclasses.replace(one, title="Free", bounded=False)
     found = asked(free=(free, {0.0: 0.9}))
     assert (found.status, found.value) == ("fail", 0.9) and "Free" in found.why
