@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from attacks.checks import check_numbers, check_settings
+from attacks.lagrangian import between
 from attacks.objective import Answer, gaps, keep, met, per_image
 from attacks.result import AttackResult, measured
 from attacks.search import attack
@@ -151,9 +152,7 @@ def inner_loop(
                     orthogonal(other, direction),
                     orthogonal(direction, other),
                 )
-            length = LENGTH[0] * (LENGTH[1] / LENGTH[0]) ** (
-                tf.cast(k, tf.float32) / iterations
-            )
+            length = between(LENGTH, tf.cast(k, tf.float32) / iterations)
             x -= per_image(length * radius / (norm(direction) + 1e-12)) * direction
             d = x - x0
             d *= per_image(tf.minimum(1.0, radius / (norm(d) + 1e-12)))
