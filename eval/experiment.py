@@ -197,13 +197,12 @@ def subject_of(
         models_at(directory / f"models/seed{seed}", seed, args, preset, dataset)
         for seed in range(args.seed + 1, args.seed + args.defence_seeds)
     ]
-    # what has nothing to train on has its models in the zoo
-    trains = len(dataset.train.labels) > 0
-    place = args.models_dir or (directory / "models" if trains else "zoo")
-    if place == "zoo" and not args.classifier and not pack_of(args):
+    zoos = from_zoo(args, dataset)
+    if zoos and not args.classifier and not pack_of(args):
         base = subject.from_zoo(dataset, names)
         return further(base, others, names) if others else base
-    folder = zoo_folder(dataset) if place == "zoo" else Path(place)
+    own = Path(args.models_dir or directory / "models")
+    folder = zoo_folder(dataset) if zoos else own
     first = models_at(folder, args.seed, args, preset, dataset)
     if args.classifier:
         subject.check_fit(first.classifier.model, dataset)
@@ -235,6 +234,12 @@ def models_at(
     own = args.classifier and Path(args.classifier)
     recipe = preset.recipe, preset.training_steps
     return Models(place, dataset, *recipe, seed, own, pack_of(args))
+
+
+def from_zoo(args: Any, dataset: datasets.Dataset) -> bool:
+    """Whether the models are the zoo's, as are those of what has nothing to train on."""
+    trains = len(dataset.train.labels) > 0
+    return args.models_dir == "zoo" or not (args.models_dir or trains)
 
 
 def zoo_folder(dataset: datasets.Dataset) -> Path:

@@ -120,7 +120,7 @@ def no_gray_box(args: Any, asked: experiment.Prepared) -> str | None:
             "--defence does not say how the attacker's own autoencoders are to be made"
         )
     if not len(asked.dataset.train.labels) and not (
-        args.pack and from_zoo(args, asked)
+        args.pack and experiment.from_zoo(args, asked.dataset)
     ):
         return (
             f"{asked.dataset.name} has no images to train the attacker's own autoencoders "
@@ -147,7 +147,11 @@ def own_counts(args: Any, asked: experiment.Prepared) -> list[int]:
             f"{','.join(texts)}."
         )
     counts = sorted({int(text) for text in texts} or asked.preset.gray_autoencoders)
-    if args.pack and from_zoo(args, asked) and counts[-1] > args.pack:
+    if (
+        args.pack
+        and experiment.from_zoo(args, asked.dataset)
+        and counts[-1] > args.pack
+    ):
         raise FlagError(
             f"--gray_autoencoders: the zoo's attacker has a pack of {args.pack}, too, got "
             f"{counts[-1]}."
@@ -172,12 +176,6 @@ def wanted_rates(args: Any) -> Sequence[float]:
             f"{','.join(args.rates)}."
         )
     return found
-
-
-def from_zoo(args: Any, asked: experiment.Prepared) -> bool:
-    """Whether the models are the zoo's."""
-    trains = len(asked.dataset.train.labels) > 0
-    return args.models_dir == "zoo" or not (args.models_dir or trains)
 
 
 def attackers(
@@ -223,7 +221,7 @@ def own_defences(study: Study, variant: str, count: int) -> list[Defence]:
     rest = args, asked.preset, asked.dataset
     if args.pack:
         size, folder = count, place / f"pack{count}"
-        if from_zoo(args, asked):
+        if experiment.from_zoo(args, asked.dataset):
             size, folder = args.pack, experiment.zoo_folder(asked.dataset) / "attacker"
         models = experiment.models_at(folder, OWN_SEED, *rest)
         models = dataclasses.replace(models, pack=size)

@@ -26,17 +26,18 @@ def write(
         made_by: what the results come from, {part: description}.
     """
     rows, worst = found.rows(), found.worst_cases()
+    near = list(within.rows(found))
     tables = {
         "results": rows,
         "worst_case": worst,
         "success_at_rates": at_rates,
-        "success_within": list(within.rows(found)),
+        "success_within": near,
         "targeted": targeted,
     }
     for name, of in tables.items():
         if of:
             write_rows(directory, name, of)
-    text = report.markdown(found, at_rates, targeted, made_by)
+    text = report.markdown(found, near, at_rates, targeted, made_by)
     files.write_text(directory / "report.md", text)
     figures.write(directory, rows)
     print("\n\n".join(report.sentences(rows) + report.warnings(found)))

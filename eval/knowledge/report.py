@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from eval import report, summary
-from eval.knowledge import within
 from eval.knowledge.results import AdaptiveResults, Attacker
 from eval.tables import interval, number, of_rows, percent, table
 
@@ -73,11 +72,12 @@ EVERYTHING = {
 
 def markdown(
     found: AdaptiveResults,
+    within: Sequence[dict],
     at_rates: Sequence[dict],
     targeted: Sequence[dict],
     made_by: Mapping[str, str],
 ) -> str:
-    """The report; its arguments are those of `publication.write`."""
+    """The report; its arguments are those of `publication.write`, and rows of `within`."""
     rows = found.rows()
     known = dict.fromkeys(of.knowledge for of in found.attackers)
     parts = [
@@ -96,7 +96,7 @@ def markdown(
         "## The worst case for each image\n\nThe share of the same images that any of the "
         "attacks tried gets past the defence: an attacker picks the best.\n\n"
         + of_rows(found.worst_cases(), WORST_CASE),
-        *_within(list(within.rows(found))),
+        *_within(within),
         *_at_rates(at_rates),
         *_targeted(targeted),
         report.how_it_was_made(found.parts[0].results, made_by),
@@ -230,22 +230,14 @@ def _side_by_side(variant: str, rows: Sequence[dict]) -> str:
 def _at_rates(rows: Sequence[dict]) -> list[str]:
     if not rows:
         return []
-    by_case: dict[tuple, dict[float, dict]] = {}
-    for row in rows:
-        key = tuple(cell(row) for cell in NAMED.values())
-        by_case.setdefault(key, {})[row["false_positive_rate"]] = row
-    cell = _counted("success", "num_defended")
-    rates = list(dict.fromkeys(row["false_positive_rate"] for row in rows))
-    lines = [[*NAMED, *(f"SR@{100 * rate:g} [95 %]" for rate in rates)]]
-    for key, by in by_case.items():
-        lines.append([*key, *(cell(by[rate]) for rate in rates)])
+    across = _across(rows, NAMED, "false_positive_rate", lambda f: f"SR@{100 * f:g}")
     return [
         (
             "## At fixed false positive rates\n\nSR@f: the attack success rate with the thresholds "
             "set so that the whole defence, all its detectors at one drop rate, rejects at most "
             "f % of the clean validation images; of the images that it then gets right when they "
             "are clean. The white-box attacker crafts anew for the thresholds of each rate, at "
-            f"the least κ.\n\n{table(lines)}"
+            f"the least κ.\n\n{across}"
         )
     ]
 
@@ -253,23 +245,32 @@ def _at_rates(rows: Sequence[dict]) -> list[str]:
 def _within(rows: Sequence[dict]) -> list[str]:
     if not rows:
         return []
-    radii = list(dict.fromkeys(row["epsilon"] for row in rows))
-    by_attack: dict[tuple, dict[float, dict]] = {}
-    for row in rows:
-        key = row["variant"], attacker(row).title, report.attack_title(row)
-        by_attack.setdefault(key, {})[row["epsilon"]] = row
-    cell = _counted("success", "num_defended")
-    lines = [["variant", "attacker", "attack", *(f"L2 ≤ {r:g}" for r in radii)]]
-    for key, by in by_attack.items():
-        lines.append([*key, *(cell(by[radius]) for radius in radii)])
+    named = {name: NAMED[name] for name in ("variant", "attacker", "attack")}
+    across = _across(rows, named, "epsilon", lambda radius: f"L2 ≤ {radius:g}")
     return [
         (
             "## Within an L2 distance\n\nThe share of the images that the defence gets right "
             "when they are clean that get past it within a distance: orthogonal projected "
             "gradient descent with a run for each radius, the others with the run at their "
-            f"least κ.\n\n{table(lines)}"
+            f"least κ.\n\n{across}"
         )
     ]
+
+
+def _across(
+    rows: Sequence[dict], named: Mapping, key: str, title: Callable[[float], str]
+) -> str:
+    """Successes as a table with a column for each value of a key."""
+    values = list(dict.fromkeys(row[key] for row in rows))
+    by_line: dict[tuple, dict[float, dict]] = {}
+    for row in rows:
+        line = tuple(cell(row) for cell in named.values())
+        by_line.setdefault(line, {})[row[key]] = row
+    success = _counted("success", "num_defended")
+    lines = [[*named, *(f"{title(value)} [95 %]" for value in values)]]
+    for line, by in by_line.items():
+        lines.append([*line, *(success(by[value]) for value in values)])
+    return table(lines)
 
 
 def _targeted(rows: Sequence[dict]) -> list[str]:
