@@ -253,6 +253,67 @@ def processes_of(mark: str, seconds: float = 20) -> list[str]:
         time.sleep(0.1)
 
 
+LATE = """
+import sys, time
+import ray
+from ray.cluster_utils import Cluster
+from eval.engines import Item
+from eval.engines.ray_engine import Ray
+def where():
+    time.sleep(0.2)
+    return ray.get_runtime_context().get_node_id()
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+first, nodes, late = cluster.head_node.node_id, [], None
+with Ray(cluster.address, 1, 0, ()) as engine:
+    for _, node in engine.run([Item(f"part {k}", where, ()) for k in range(400)], "part"):
+        nodes.append(node)
+        late = late or cluster.add_node(num_cpus=1)
+        if nodes.count(late.node_id) == 10:
+            break
+cluster.shutdown()
+print(set(nodes) == {first, late.node_id}, nodes.count(late.node_id))
+"""
+
+
+def test_a_node_that_joins_late_is_used():
+    pytest.importorskip("ray", reason="Ray is not installed")
+    driver = subprocess.run(
+        [sys.executable, "-c", LATE], capture_output=True, text=True
+    )
+    assert driver.stdout.split() == ["True", "10"], driver.stderr
+
+
+FULL = """
+import sys, time
+from eval.engines import Item
+from eval.engines.ray_engine import Ray
+from eval.engines.schedule import ClusterError
+with Ray(None, 1, 0, ()) as engine:
+    try:
+        list(engine.run([Item("the large part", time.sleep, (60,))], "part"))
+    except ClusterError as error:
+        sys.exit(str(error))
+"""
+
+
+@pytest.mark.slow
+def test_an_item_that_rays_memory_monitor_kills_is_named():
+    """To a monitor that allows next to nothing every item is too large."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    monitor = {"usage_threshold": "0.001", "monitor_refresh_ms": "100"}
+    driver = subprocess.run(
+        [sys.executable, "-c", FULL],
+        env={**os.environ, **{f"RAY_memory_{k}": v for k, v in monitor.items()}},
+        capture_output=True,
+        text=True,
+    )
+    assert driver.returncode == 1
+    assert re.match(
+        r"the large part \(item 1 of 1\) .* too little memory; .*--item_cpus.* goes on\.$",
+        driver.stderr.strip().splitlines()[-1],
+    )
+
+
 def test_a_worker_of_another_version_is_refused_in_a_sentence():
     pytest.importorskip("ray", reason="Ray is not installed")
     from eval.engines import ray_engine
