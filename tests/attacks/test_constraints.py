@@ -239,10 +239,10 @@ def test_the_exact_searchs_distance_is_within_two_percent_of_the_optimum(linear)
     assert free.l2[0] < 0.9 * least  # so the detector counts
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 9])
 @pytest.mark.parametrize("norm", ["L2", "L1"])
 def test_the_primal_dual_searchs_distance_is_near_the_optimum(norm, seed):
-    """Within 3 % by L2, by L1 within 5 %, with the default gradients."""
+    """Within 2 % by L2, by L1 within 5 %, with the default gradients."""
     linear = Linear(seed)
     inside = (linear.x.min(axis=1) >= 0) & (linear.x.max(axis=1) <= 1)
     index = int(inside.argmax())
@@ -252,7 +252,7 @@ def test_the_primal_dual_searchs_distance_is_near_the_optimum(norm, seed):
         of.classifier, x, np.array([0]), norm=norm, constraints=of.detector
     )
     least = {"L2": linear.least_l2, "L1": linear.least_l1}[norm](index)
-    found, most = {"L2": (result.l2, 1.03), "L1": (result.l1, 1.05)}[norm]
+    found, most = {"L2": (result.l2, 1.02), "L1": (result.l1, 1.05)}[norm]
     assert 1 - 1e-4 <= found[0] / least <= most, found[0] / least
 
 
