@@ -31,7 +31,7 @@ class Preset:
 def _kappas(
     grey: Sequence[float], colour: Sequence[float]
 ) -> dict[str, Sequence[float]]:
-    return {"mnist": grey, "digits": grey, "cifar10": colour}
+    return {"mnist": grey, "fashion_mnist": grey, "digits": grey, "cifar10": colour}
 
 
 PRESETS = {

@@ -90,6 +90,7 @@ def check_size(input_shape: tuple[int, int, int], least: int) -> None:
 
 PUBLISHED = {  # by the dataset that images are like
     "mnist": mnist_classifier,
+    "fashion_mnist": mnist_classifier,
     "digits": mnist_classifier,
     "cifar10": cifar10_classifier,
 }

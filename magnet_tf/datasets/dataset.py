@@ -14,7 +14,7 @@ import numpy as np
 from magnet_tf.errors import UserError
 
 VALIDATION = 5000  # MagNet's split: so many first training images validate
-OWN_RECIPES = ("mnist", "cifar10", "digits")
+OWN_RECIPES = ("mnist", "fashion_mnist", "cifar10", "digits")
 SAMPLES = {"mnist_sample": "mnist"}  # of which dataset each is a part
 
 

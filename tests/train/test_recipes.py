@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from eval.presets import PRESETS
+from magnet_tf.classifiers import PUBLISHED
 from magnet_tf.datasets import Dataset, Split
+from magnet_tf.datasets.dataset import OWN_RECIPES
+from magnet_tf.variants import VARIANTS
 from train.recipes import (
     AUTOENCODER,
     CLASSIFIER,
@@ -32,10 +36,18 @@ def test_the_published_recipes():
 @pytest.mark.parametrize(
     "recipes", [AUTOENCODER, SHORT_AUTOENCODER, SHORT_WIDE_AUTOENCODER]
 )
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "digits"])
+@pytest.mark.parametrize("name", OWN_RECIPES)
 def test_an_images_activations_weigh_what_they_did_in_the_original(recipes, name):
     """Whose sum ran over batches of 256 images, with a weight of 1e-9."""
     assert recipes[name].activity_l2 == pytest.approx(256 * 1e-9, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", OWN_RECIPES)
+def test_a_dataset_with_recipes_of_its_own_has_all_that_goes_with_them(name):
+    for table in (CLASSIFIER, SHORT_CLASSIFIER, PACK, PUBLISHED, VARIANTS):
+        assert name in table
+    for preset in PRESETS.values():
+        assert preset.confidences[name]
 
 
 def test_packs_as_the_original_and_its_fork_trained_them():
