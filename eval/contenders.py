@@ -80,12 +80,10 @@ def ours(classifier: keras.Model, settings: Settings, search: str) -> Craft:
 
 def foolbox(classifier: keras.Model, settings: Settings) -> Craft:
     """Foolbox's `L2CarliniWagnerAttack` or `EADAttack`; one rule a run."""
-    import eagerpy
     import foolbox
-    import tensorflow as tf
 
-    device = (keras.distribution.list_devices("gpu") or ["cpu:0"])[0]
-    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device=device)
+    from eval.libraries import foolbox_attacks
+
     shared = {
         "binary_search_steps": settings.binary_search_steps,
         "steps": settings.max_iterations,
@@ -106,25 +104,21 @@ def foolbox(classifier: keras.Model, settings: Settings) -> Craft:
         )
 
     def craft(x, labels):
-        images = eagerpy.astensor(tf.constant(x))
-        criterion = foolbox.criteria.Misclassification(tf.constant(labels))
-        return {settings.rule: attack.run(model, images, criterion).numpy()}
+        asked = foolbox_attacks.asked(classifier, x, labels)
+        return {settings.rule: attack.run(*asked).numpy()}
 
     return craft
 
 
 def art(classifier: keras.Model, settings: Settings) -> Craft:
     """ART's `CarliniL2Method` or `ElasticNet`; one rule a run."""
-    import tensorflow as tf
     from art.attacks.evasion import CarliniL2Method, ElasticNet
-    from art.estimators.classification import TensorFlowV2Classifier
 
-    model = TensorFlowV2Classifier(
-        classifier,
-        nb_classes=classifier.output_shape[-1],
-        input_shape=classifier.input_shape[1:],
-        loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        clip_values=(0, 1),
+    from eval.libraries import art_attacks
+
+    num_classes = classifier.output_shape[-1]
+    model = art_attacks.as_estimator(
+        classifier, classifier.input_shape[1:], num_classes
     )
     shared = {
         "confidence": settings.confidence,
@@ -146,7 +140,7 @@ def art(classifier: keras.Model, settings: Settings) -> Craft:
                 batch_size=len(x),
                 **shared,
             )
-        one_hot = np.eye(classifier.output_shape[-1], dtype=np.float32)[labels]
+        one_hot = np.eye(num_classes, dtype=np.float32)[labels]
         return {settings.rule: attack.generate(x, one_hot)}
 
     return craft

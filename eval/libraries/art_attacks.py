@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import art.attacks.evasion
@@ -76,13 +76,7 @@ def crafting(name: str, arguments: Mapping[str, Any]):
 
     def craft(classifier: keras.Model, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         classes_ = classifier.output_shape[-1]
-        model = TensorFlowV2Classifier(
-            classifier,
-            nb_classes=classes_,
-            input_shape=classifier.input_shape[1:],
-            loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            clip_values=(0, 1),
-        )
+        model = as_estimator(classifier, x.shape[1:], classes_)
         attack = classes()[name]
         takes = inspect.signature(attack).parameters
         quiet = {"verbose": False} if "verbose" in takes else {}
@@ -90,3 +84,16 @@ def crafting(name: str, arguments: Mapping[str, Any]):
         return attack(model, **quiet, **arguments).generate(x, one_hot)
 
     return craft
+
+
+def as_estimator(
+    classifier: Callable, image_shape: tuple[int, ...], num_classes: int
+) -> TensorFlowV2Classifier:
+    """A classifier of images in [0, 1], as ART's attacks take it."""
+    return TensorFlowV2Classifier(
+        classifier,
+        nb_classes=num_classes,
+        input_shape=image_shape,
+        loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        clip_values=(0, 1),
+    )

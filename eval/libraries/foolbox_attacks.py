@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import eagerpy
@@ -68,11 +68,15 @@ def crafting(name: str, arguments: Mapping[str, Any]):
         raise ValueError(f"{name} needs epsilon=, the largest distance")
 
     def craft(classifier: keras.Model, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        device = (keras.distribution.list_devices("gpu") or ["cpu:0"])[0]
-        model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device=device)
-        criterion = foolbox.criteria.Misclassification(tf.constant(labels))
-        images = eagerpy.astensor(tf.constant(x))
-        raw, clipped, _ = attack(model, images, criterion, epsilons=epsilon)
+        raw, clipped, _ = attack(*asked(classifier, x, labels), epsilons=epsilon)
         return (raw if epsilon is None else clipped).numpy()
 
     return craft
+
+
+def asked(classifier: Callable, x: np.ndarray, labels: np.ndarray) -> tuple:
+    """What Foolbox's attacks take: a classifier of images in [0, 1], images, and a criterion."""
+    device = (keras.distribution.list_devices("gpu") or ["cpu:0"])[0]
+    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device=device)
+    criterion = foolbox.criteria.Misclassification(tf.constant(labels))
+    return model, eagerpy.astensor(tf.constant(x)), criterion

@@ -7,7 +7,6 @@ as the library has it; those without have as many steps. What is not named is th
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 import attacks
@@ -92,14 +91,9 @@ def _projected_fmn(classifier, x, labels, gradients):
 
 
 def _asked_of_foolbox(attack, classifier, x, labels):
-    import eagerpy
-    import foolbox
-    import tensorflow as tf
+    from eval.libraries import foolbox_attacks
 
-    device = (keras.distribution.list_devices("gpu") or ["cpu:0"])[0]
-    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device=device)
-    criterion = foolbox.criteria.Misclassification(tf.constant(labels))
-    return attack.run(model, eagerpy.astensor(tf.constant(x)), criterion).numpy()
+    return attack.run(*foolbox_attacks.asked(classifier, x, labels)).numpy()
 
 
 def _art(name: str, steps: int, **settings) -> Craft:
@@ -107,16 +101,11 @@ def _art(name: str, steps: int, **settings) -> Craft:
 
     def craft(classifier, x, labels, gradients):
         import art.attacks.evasion
-        from art.estimators.classification import TensorFlowV2Classifier
+
+        from eval.libraries import art_attacks
 
         num_classes = classifier(x[:1]).shape[-1]
-        model = TensorFlowV2Classifier(
-            classifier,
-            nb_classes=num_classes,
-            input_shape=x.shape[1:],
-            loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            clip_values=(0, 1),
-        )
+        model = art_attacks.as_estimator(classifier, x.shape[1:], num_classes)
         attack = getattr(art.attacks.evasion, name)(
             model,
             binary_search_steps=steps,
