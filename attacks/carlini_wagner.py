@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from attacks.checks import check_search
 from attacks.exact import ExactSearch, Minimize
-from attacks.minimum_norm import MinimumNormSearch, least_l2
+from attacks.minimum_norm import L2, MinimumNormSearch
 from attacks.objective import Answer, keep, losses, met
 from attacks.result import AttackResult
 from attacks.search import attack
@@ -95,8 +95,7 @@ def carlini_wagner_l2(
     if search == "exact":
         how = ExactSearch(inner_loop, **settings)
     else:
-        rules = (least_l2(constraints),)
-        how = MinimumNormSearch(rules, **settings, sweeps=constraints is None)
+        how = MinimumNormSearch((L2,), **settings, sweeps=constraints is None)
     victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     found = attack(how, victim, x, labels, confidence, batch_size, progress)
     results = [result["L2"] for result in found]

@@ -41,16 +41,6 @@ PASSES = 3  # over the rules; untargeted, each aims at another class
 L2 = Rule("L2", 1.0, 0.0, 100, primal_step=(0.3, 0.01), dual_step=(0.3, 0.02))
 L1 = Rule("L1", 0.0, 1.0, 100, primal_step=(0.3, 0.003), dual_step=(0.15, 0.02))
 
-# Several gaps swing about 0 more widely than one, so the last steps are finer.
-L2_CONSTRAINED = dataclasses.replace(
-    L2, primal_step=(0.3, 0.015), dual_step=(0.3, 0.007)
-)
-
-
-def least_l2(constraints: Callable | None) -> Rule:
-    """The rule ||d||_2^2, with or without constraints."""
-    return L2 if constraints is None else L2_CONSTRAINED
-
 
 def elastic_net(beta: float) -> Rule:
     """The rule ||d||_2^2 + beta * ||d||_1."""
@@ -123,7 +113,7 @@ def minimum_norm(
     victim = Victim(classifier, targeted, bounds, jit_compile, constraints)
     low, high = victim.bounds
     rules = {
-        "L2": (least_l2(constraints),),
+        "L2": (L2,),
         "EN": (elastic_net(beta),),
         "L1": (smooth_start(high - low), L1),
     }
