@@ -25,7 +25,7 @@ def load(dataset: str, variant: str) -> MagNet:
     """A calibrated MagNet of trained models; `.classifier` is the undefended one.
 
     Args:
-        dataset: "digits", "mnist", "fashion_mnist" or "cifar10".
+        dataset: "digits", "mnist" or "cifar10".
         variant: such as "D" or "D+JSD".
 
     Raises:
