@@ -27,7 +27,15 @@ def folder(tmp_path_factory):
 
 
 # In the pages' order: later walks use files of the first.
-@pytest.mark.parametrize("walk", ["library", "defend", "detector", "attack"])
+@pytest.mark.parametrize(
+    "walk",
+    [
+        "library",
+        "attack",
+        pytest.param("defend", marks=pytest.mark.slow),
+        pytest.param("detector", marks=pytest.mark.slow),
+    ],
+)
 def test_walk(walk, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
