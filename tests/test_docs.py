@@ -27,15 +27,11 @@ def folder(tmp_path_factory):
 
 
 # In the pages' order: later walks use files of the first.
-@pytest.mark.parametrize(
-    "walk",
-    [
-        "library",
-        "attack",
-        pytest.param("defend", marks=pytest.mark.slow),
-        pytest.param("detector", marks=pytest.mark.slow),
-    ],
-)
+LATER = ("defend", "detector", "attack")  # each begins with what the others left
+WALKS = ["library", *(pytest.param(name, marks=pytest.mark.slow) for name in LATER)]
+
+
+@pytest.mark.parametrize("walk", WALKS)
 def test_walk(walk, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
@@ -64,6 +60,7 @@ def test_walk(walk, folder, monkeypatch):
             assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_walks_leave_their_results(folder):
     for results, attack in [
         ("my_results", "FGSM"),
