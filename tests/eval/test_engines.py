@@ -254,7 +254,7 @@ def processes_of(mark: str, seconds: float = 20) -> list[str]:
 
 
 LATE = """
-import sys, time
+import time
 import ray
 from ray.cluster_utils import Cluster
 from eval.engines import Item
