@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -201,13 +200,7 @@ class Evaluation:
             f"{folder}{case.name}": Split(result.adversarial, self.examples.labels)
             for case, result in crafted.items()
         }
-        saved = self._verdicts(
-            {
-                (name, of): (f"{name}/{of}", defence, split)
-                for name, defence in self.subject.defences.items()
-                for of, split in inputs.items()
-            }
-        )
+        saved = self._verdicts(self.subject.defences, inputs)
         found = {}
         for name, defence in self.subject.defences.items():
             outcomes = {
@@ -219,27 +212,42 @@ class Evaluation:
         return found
 
     def _verdicts(
-        self, wanted: Mapping[Any, tuple[str, Defence, Split]]
-    ) -> dict[Any, dict[str, np.ndarray]]:
+        self, defences: Mapping[str, Defence], inputs: Mapping[str, Split]
+    ) -> dict[tuple[str, str], dict[str, np.ndarray]]:
         """What defences make of images, as `work.judge` says it; judges what is missing.
 
         Args:
-            wanted: by any keys, the name of the verdict, who judges and what.
-        """
-        where = {key: self._verdict(*of) for key, of in wanted.items()}
-        loaded = {key: self.store.load(*of) for key, of in where.items()}
-        saved = {key: arrays for key, arrays in loaded.items() if arrays is not None}
-        missing = [key for key in wanted if key not in saved]
-        items = [self._judging(*wanted[key]) for key in missing]
-        for place, arrays in self.engine.run(items, "verdict"):
-            self.store.save(*where[missing[place]], arrays)
-            saved[missing[place]] = arrays
-        return saved
+            defences: by name.
+            inputs: labelled images by name.
 
-    def _judging(self, name: str, defence: Defence, of: Split) -> Item:
-        magnet = self.engine.share(defence.magnet())
-        images = self.engine.share(of.images)
-        return Item(name, work.judge, (magnet, images, of.labels, defence.detectors))
+        Returns:
+            By the names of defence and images.
+        """
+        where = {
+            (name, of): self._verdict(f"{name}/{of}", defence, split)
+            for of, split in inputs.items()
+            for name, defence in defences.items()
+        }
+        loaded = {key: self.store.load(*at) for key, at in where.items()}
+        saved = {key: arrays for key, arrays in loaded.items() if arrays is not None}
+        # one item for all that lack the same images: what they share is asked once
+        missing = {of: [n for n in defences if (n, of) not in saved] for of in inputs}
+        lacking = [(of, tuple(names)) for of, names in missing.items() if names]
+        judges = {
+            names: self.engine.share([defences[name].magnet() for name in names])
+            for names in dict.fromkeys(names for _, names in lacking)
+        }
+        items = [
+            Item(of, work.judge, (judges[names], self.engine.share(images), labels))
+            for of, names in lacking
+            for images, labels in [inputs[of]]
+        ]
+        for place, found in self.engine.run(items, "verdict"):
+            of, names = lacking[place]
+            for name, arrays in zip(names, found, strict=True):
+                self.store.save(*where[name, of], arrays)
+                saved[name, of] = arrays
+        return saved
 
     def _verdict(self, name: str, defence: Defence, of: Split) -> tuple[str, dict]:
         """The name of a verdict in the store, and what it depends on."""
@@ -252,18 +260,18 @@ class Evaluation:
         return f"verdicts/{name}", settings
 
     def outcome(
-        self, name: str, defence: Defence, images: np.ndarray, labels: np.ndarray
+        self, name: str, defence: Defence, of: str, split: Split
     ) -> tuple[Outcome, dict[str, float]]:
         """What a defence makes of images, from the store or now, and its thresholds.
 
         Args:
-            name: of the verdict's file.
+            name: of the defence.
             defence: that judges.
-            images: float32 [N, H, W, C] in [0, 1].
-            labels: int [N].
+            of: the name of the images.
+            split: labelled images.
         """
-        saved = self._verdicts({name: (name, defence, Split(images, labels))})
-        return work.outcome(saved[name], defence.detectors)
+        saved = self._verdicts({name: defence}, {of: split})
+        return work.outcome(saved[name, of], defence.detectors)
 
     def healed(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What each defence's reformer makes of images, to be looked at.

@@ -85,7 +85,7 @@ def from_zoo(dataset: datasets.Dataset, names: Sequence[str]) -> Subject:
             f"the zoo's models are of published datasets, {dataset.path} is data of your "
             "own; leave the folder of models out to train them."
         )
-    magnets = {name: zoo.load(dataset.zoo, name) for name in names}
+    magnets = zoo.load_each(dataset.zoo, names)
     folder = zoo.ROOT / dataset.zoo
     digests = {name: cards.read(folder / f"{name}.json")["sha256"] for name in names}
     defences = {

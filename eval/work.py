@@ -63,24 +63,27 @@ def craft(
 
 
 def judge(
-    magnet: MagNet, images: np.ndarray, labels: np.ndarray, detectors: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """What a defence makes of images, as arrays for a file; `outcome` reads them.
+    magnets: Sequence[MagNet], images: np.ndarray, labels: np.ndarray
+) -> list[dict[str, np.ndarray]]:
+    """What each defence makes of the same images, as arrays for a file; see `outcome`.
 
     Args:
-        magnet: calibrated.
+        magnets: calibrated.
         images: float32 [N, H, W, C] in [0, 1].
         labels: int [N].
-        detectors: their names, in the order of the arrays.
     """
-    of = Outcome.of(magnet, images, labels)
-    return {
-        "right": of.right,
-        "right_healed": of.right_healed,
-        "passed": of.passed,
-        "thresholds": np.array([magnet.thresholds[name] for name in detectors]),
-        "marks": np.array([of.marks[name] for name in detectors]),
-    }
+    return [
+        {
+            "right": of.right,
+            "right_healed": of.right_healed,
+            "passed": of.passed,
+            "thresholds": np.array(list(magnet.thresholds.values())),
+            "marks": np.array([of.marks[name] for name in magnet.thresholds]),
+        }
+        for magnet, of in zip(
+            magnets, Outcome.of_each(magnets, images, labels), strict=True
+        )
+    ]
 
 
 def outcome(

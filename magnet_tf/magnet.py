@@ -3,7 +3,7 @@
 import numbers
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -185,7 +185,7 @@ class MagNet(keras.Model):
                     f"the drop rate of {name!r} must be in [0, 1), got "
                     f"{' '.join(repr(rate).split())}."
                 )
-        marks = self._run(x_validation, BATCH_SIZE)["marks"]
+        marks = _run([self], x_validation, BATCH_SIZE)[0]["marks"]
         self.set_thresholds(
             {
                 name: float(drop_threshold(marks[name], rate, name))
@@ -209,22 +209,7 @@ class MagNet(keras.Model):
                 shape, the batch size is no whole number, or the classifier does not return
                 finite logits.
         """
-        _ = self.thresholds  # raises before any work
-        if not (isinstance(batch_size, numbers.Integral) and _is_number(batch_size)):
-            raise InputTypeError(
-                "batch_size must be a whole number of at least 1, got "
-                f"{' '.join(repr(batch_size).split())}."
-            )
-        if batch_size < 1:
-            raise InputError(
-                f"batch_size must be a whole number of at least 1, got {batch_size}."
-            )
-        return Verdict(**self._run(x, batch_size))
-
-    def _run(self, x: np.ndarray, batch_size: int) -> dict:
-        outputs = in_batches(self, check_images(x, self.image_shape), batch_size)
-        check_logits(outputs["logits"])
-        return outputs
+        return judged_by_each([self], x, batch_size)[0]
 
     @property
     def image_shape(self) -> tuple[int | None, ...] | None:
@@ -362,6 +347,48 @@ class MagNet(keras.Model):
         classifier, reformer, *detectors = sharing.deserialize(config)
         named = dict(zip(config["detectors"], detectors))
         return cls(classifier, reformer, named, name=config["name"])
+
+
+def judged_by_each(
+    magnets: Sequence[MagNet], x: np.ndarray, batch_size: int = BATCH_SIZE
+) -> list[Verdict]:
+    """What each of several defences says of the same images, as `MagNet.judge` does.
+
+    A model that several of them hold is asked once about a batch.
+
+    Args:
+        magnets: calibrated.
+        x: float array [N, H, W, C] in [0, 1].
+        batch_size: how many images go through the models at a time.
+
+    Raises:
+        NotCalibratedError, TypeError, ValueError: as `MagNet.judge`.
+    """
+    for magnet in magnets:
+        _ = magnet.thresholds  # raises before any work
+    if not (isinstance(batch_size, numbers.Integral) and _is_number(batch_size)):
+        raise InputTypeError(
+            "batch_size must be a whole number of at least 1, got "
+            f"{' '.join(repr(batch_size).split())}."
+        )
+    if batch_size < 1:
+        raise InputError(
+            f"batch_size must be a whole number of at least 1, got {batch_size}."
+        )
+    return [Verdict(**outputs) for outputs in _run(magnets, x, batch_size)]
+
+
+def _run(magnets: Sequence[MagNet], x: np.ndarray, batch_size: int) -> list[dict]:
+    def ask(batch: Any) -> list[dict]:
+        with once.shared():
+            return [magnet(batch) for magnet in magnets]
+
+    for magnet in magnets:
+        x = check_images(x, magnet.image_shape)
+    outputs = in_batches(ask, x, batch_size)
+    for of_one in outputs:
+        check_logits(of_one["logits"])
+    return outputs
 
 
 def _check_mapping(what: str, given: object, value: str = "number") -> None:

@@ -17,8 +17,12 @@ _results: ContextVar[dict | None] = ContextVar("_results", default=None)
 
 @contextlib.contextmanager
 def shared() -> Iterator[None]:
-    """Inside, `applied` and `healed` remember what they gave for a model and a tensor."""
-    token = _results.set({})
+    """Inside, `applied` and `healed` remember what they gave for a model and a tensor.
+
+    One within another remembers what the outer one does.
+    """
+    outer = _results.get()
+    token = _results.set({} if outer is None else outer)
     try:
         yield
     finally:

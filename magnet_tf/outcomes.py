@@ -1,13 +1,13 @@
 """What a defence made of labelled images, and MagNet's four accuracies of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from magnet_tf.arrays import in_batches
-from magnet_tf.magnet import MagNet
+from magnet_tf.magnet import MagNet, judged_by_each
 
 
 class Accuracies(NamedTuple):
@@ -51,14 +51,38 @@ class Outcome:
         Raises:
             NotCalibratedError, TypeError, ValueError: as `MagNet.judge`.
         """
-        verdict = magnet.judge(images)
-        logits = in_batches(magnet.classifier, images)
-        return cls(
-            right=logits.argmax(axis=1) == labels,
-            right_healed=verdict.logits.argmax(axis=1) == labels,
-            passed=verdict.passed,
-            marks=verdict.marks,
-        )
+        return cls.of_each([magnet], images, labels)[0]
+
+    @classmethod
+    def of_each(
+        cls, magnets: Sequence[MagNet], images: np.ndarray, labels: np.ndarray
+    ) -> list["Outcome"]:
+        """What each of several calibrated MagNets makes of the same images.
+
+        A model that several of them hold is asked once about a batch.
+
+        Args:
+            magnets: the `classifier` of each is its undefended one.
+            images: float [N, H, W, C] in [0, 1].
+            labels: int [N].
+
+        Raises:
+            NotCalibratedError, TypeError, ValueError: as `MagNet.judge`.
+        """
+        verdicts = judged_by_each(magnets, images)
+        right = {
+            classifier: in_batches(classifier, images).argmax(axis=1) == labels
+            for classifier in dict.fromkeys(magnet.classifier for magnet in magnets)
+        }
+        return [
+            cls(
+                right=right[magnet.classifier],
+                right_healed=verdict.logits.argmax(axis=1) == labels,
+                passed=verdict.passed,
+                marks=verdict.marks,
+            )
+            for magnet, verdict in zip(magnets, verdicts, strict=True)
+        ]
 
     def at(self, index: np.ndarray) -> "Outcome":
         """The same of the inputs at these places alone."""

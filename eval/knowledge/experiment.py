@@ -311,7 +311,7 @@ def fixed_rates(study: Study, found: AdaptiveResults) -> Iterator[dict]:
         judge = Evaluation(
             study.against([one.name]), plan, study.store, engine=study.engine
         )
-        clean, _ = judge.outcome(f"{one.name}/validation", defence, *validation)
+        clean, _ = judge.outcome(one.name, defence, "validation", validation)
         for rate in wanted_rates(study.args):
             thresholds = rates.thresholds_at(clean.marks, rate)
             reached = one

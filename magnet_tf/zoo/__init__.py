@@ -6,6 +6,7 @@ MNIST's has packs, too, `pack_<name>.keras`, and in `attacker` those that a gray
 trained, for `eval.adaptive --pack=8`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -31,6 +32,25 @@ def load(dataset: str, variant: str) -> MagNet:
     Raises:
         ZooError: there is no such entry, or one of its files is damaged or missing.
     """
+    return load_each(dataset, [variant])[variant]
+
+
+def load_each(dataset: str, names: Iterable[str]) -> dict[str, MagNet]:
+    """Several variants of a dataset by name, as by `load`; they share their models.
+
+    Args:
+        dataset: "digits", "mnist" or "cifar10".
+        names: of the variants.
+
+    Raises:
+        ZooError: as `load`.
+    """
+    models: dict[str, keras.Model] = {}
+    return {name: _load(dataset, name, models) for name in names}
+
+
+def _load(dataset: str, variant: str, models: dict[str, keras.Model]) -> MagNet:
+    """A variant of models {SHA-256: model}, to which those are added that it needs."""
     if (dataset, variant) not in entries():
         raise ZooError(
             f"the zoo has no MagNet {variant!r} for {dataset!r}; it has {entries()}."
@@ -39,14 +59,14 @@ def load(dataset: str, variant: str) -> MagNet:
     spec = variants.VARIANTS[dataset][variant]
     try:
         card = cards.read(folder / f"{variant}.json")
-        models = {
-            stem: _model(folder / f"{stem}.keras", digest)
-            for stem, digest in card["sha256"].items()
-        }
+        for stem, digest in card["sha256"].items():
+            if digest not in models:
+                models[digest] = _model(folder / f"{stem}.keras", digest)
     except (cards.CardError, OSError) as error:
         raise ZooError(f"{error} Install the package again.") from error
-    autoencoders = {name: models[f"autoencoder_{name}"] for name in spec.autoencoders}
-    magnet = spec.build(models["classifier"], autoencoders)
+    own = {stem: models[digest] for stem, digest in card["sha256"].items()}
+    autoencoders = {name: own[f"autoencoder_{name}"] for name in spec.autoencoders}
+    magnet = spec.build(own["classifier"], autoencoders)
     magnet.set_thresholds(card["thresholds"])
     return magnet
 

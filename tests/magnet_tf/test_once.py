@@ -6,6 +6,7 @@ import numpy as np
 import magnet_tf
 from magnet_tf import once
 from magnet_tf.arrays import in_batches
+from magnet_tf.outcomes import Outcome
 
 X = np.random.RandomState(0).uniform(size=(5, 6, 6, 1)).astype(np.float32)
 
@@ -43,6 +44,43 @@ def test_each_model_is_applied_once_to_a_batch():
         np.testing.assert_array_equal(verdict.marks[name], part.mark(X))
     apart = in_batches(classifier, reformer.heal(X))
     np.testing.assert_array_equal(verdict.logits, apart)
+
+
+def test_defences_ask_a_model_that_they_share_once():
+    keras.utils.set_random_seed(0)
+    autoencoder = Counting(keras.layers.Conv2D(1, 3, padding="same"))
+    classifier = Counting(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    )
+    parts = {
+        "I": magnet_tf.ReconstructionDetector(autoencoder, p=1),
+        "JSD10": magnet_tf.DivergenceDetector(autoencoder, classifier, 10),
+    }
+    magnets = []
+    for names in (["I"], ["I", "JSD10"]):
+        own = {name: parts[name] for name in names}
+        magnets.append(
+            magnet_tf.MagNet(classifier, magnet_tf.Reformer(autoencoder), own)
+        )
+        magnets[-1].calibrate(X, dict.fromkeys(own, 0.5))
+    autoencoder.count = classifier.count = 0
+    labels = np.arange(5) % 3
+    both = Outcome.of_each(magnets, X, labels)
+    assert (autoencoder.count, classifier.count) == (1, 3)  # once more, undefended
+    for magnet, outcome in zip(magnets, both, strict=True):
+        alone = Outcome.of(magnet, X, labels)
+        assert outcome.marks.keys() == alone.marks.keys()
+        for one, other in zip(
+            (
+                outcome.right,
+                outcome.right_healed,
+                outcome.passed,
+                *outcome.marks.values(),
+            ),
+            (alone.right, alone.right_healed, alone.passed, *alone.marks.values()),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_another_batch_is_another_question():
