@@ -25,7 +25,6 @@ class Model(NamedTuple):
         architecture: of one that is trained; None for the zoo's.
         noise: added to its training images, a standard deviation.
         share: of the images that are attacked; the rest costs too much.
-        quick: whether attacks of 50 times the cost can be afforded.
     """
 
     title: str
@@ -33,7 +32,6 @@ class Model(NamedTuple):
     architecture: Callable[..., keras.Model] | None = None
     noise: float = 0.0
     share: float = 0.5
-    quick: bool = False
 
 
 def wide_classifier(
@@ -61,7 +59,7 @@ def wide_classifier(
 
 
 MODELS: Mapping[str, Model] = {
-    "mnist": Model("MNIST", "mnist", share=1.0, quick=True),
+    "mnist": Model("MNIST", "mnist", share=1.0),
     "noisy": Model(
         "MNIST, trained on noise", "mnist", classifiers.mnist_classifier, NOISE
     ),
