@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import magnet_tf
 from attacks import AttackResult
 from eval import work
 from eval.engines import Engine, Item, Local
@@ -81,7 +82,9 @@ class Evaluation:
         self.subject, self.plan, self.store = subject, plan, store
         self.target = target or undefended(subject.classifier, subject.fingerprint)
         self.engine: Engine = engine or Local()
-        self._code = {"modules": dict(plan.modules)} if plan.modules else {}
+        self._code: dict[str, object] = {"version": magnet_tf.__version__}
+        if plan.modules:
+            self._code["modules"] = dict(plan.modules)
         self.chosen = self._choose()
         self.examples = subject.dataset.test.at(self.chosen)
 

@@ -16,6 +16,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 import magnet_cli
+import magnet_tf
 from eval import grid, oblivious, publication, work
 from eval.presets import PRESETS, Preset
 from eval.store import Store
@@ -393,6 +394,14 @@ def test_attacks_of_another_search_are_not_reused(copied, monkeypatch, capsys):
 
 
 # Models
+
+
+def test_what_another_version_made_is_made_again(copied, monkeypatch, capsys):
+    """Its attacks may have other defaults."""
+    monkeypatch.setattr(magnet_tf, "__version__", "0.0.1")
+    run(copied)
+    # the choice of images and the defences' own files stay
+    assert counts(capsys.readouterr().out) == (1 + 2, FILES - 1 - 2)
 
 
 def test_the_zoos_models(tmp_path, capsys):
