@@ -7,15 +7,17 @@ passes on the way. What such examples are like, and whom else they fool, is a ma
 iteration. So it stays, in `elastic_net.inner_loop`, which is that of both searches, and c takes
 another course: after each iteration log c falls where the example fools the classifier and
 rises where it does not, by the sign alone, so that it does not depend on the logits' scale, and
-by less and less. Step and shrinkage are longer than published at first and shorter in the end,
-both by the same factor, so that what the iteration goes toward stays the same.
+by less and less. Step and shrinkage are longer than published at first where beta is small,
+both by the same factor, so that what the iteration goes toward stays the same; never so long
+that a pixel is moved by more than with the largest published beta, because what is moved
+farther is sparser, and so of another kind.
 
-Three runs begin with the c of a linear classifier and with larger ones, whose iterates cross
-the boundary sooner and come back from farther beyond as c falls; they end in different places,
+Two runs begin with larger c than a linear classifier would need: their iterates cross the
+boundary sooner and come back from farther beyond as c falls; they end in different places,
 and the best example of each image is kept. An image's result at one confidence depends on no
 other confidence.
 
-By default 300 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 200 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
@@ -34,7 +36,8 @@ from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
 LEARNING_RATE = 0.01  # as published
-STARTS = (1.0, 4.0, 16.0)  # the first c of each run, in those of the linearised problem
+LARGEST_BETA = 0.1  # of those published
+STARTS = (2.0, 12.0)  # the first c of each run, in those of the linearised problem
 
 
 class Schedule(NamedTuple):
@@ -45,12 +48,18 @@ class Schedule(NamedTuple):
         dual_step: by how much log c moves.
     """
 
-    stride: tuple[float, float] = (2.5, 0.5)
+    stride: tuple[float, float]
     dual_step: tuple[float, float] = (0.2, 0.05)
+
+    @classmethod
+    def of(cls, beta: float) -> "Schedule":
+        """That of an L1 weight: up to three times the published strides, at the end those."""
+        longest = LARGEST_BETA / beta if beta else np.inf
+        return cls(stride=(float(np.clip(longest, 1.0, 3.0)), 1.0))
 
 
 class PrimalDualSearch:
-    """The best example of each image by each rule over three runs, for each confidence.
+    """The best example of each image by each rule over two runs, for each confidence.
 
     Args:
         inner_loop: EAD's; see `elastic_net.inner_loop`.
@@ -63,7 +72,7 @@ class PrimalDualSearch:
     """
 
     def __init__(
-        self, inner_loop: Callable[..., Minimize], *, beta: float, gradients: int = 300
+        self, inner_loop: Callable[..., Minimize], *, beta: float, gradients: int = 200
     ):
         check_settings(gradients=gradients)
         least = 1 + len(STARTS)  # the first is taken for the linearised problem
@@ -92,7 +101,7 @@ class PrimalDualSearch:
             learning_rate=LEARNING_RATE,
             max_iterations=self._iterations,
             beta=self._beta,
-            schedule=Schedule(),
+            schedule=Schedule.of(self._beta),
         )
         linear = victim.loop(linear_const, weight_l1=self._beta / LEARNING_RATE)
         fixed = tf.constant(images), tf.constant(labels)
