@@ -36,7 +36,7 @@ from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
 LEARNING_RATE = 0.01  # as published
-LARGEST_BETA = 0.1  # of those published
+LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
 STARTS = (2.0, 12.0)  # the first c of each run, in those of the linearised problem
 
 
@@ -52,9 +52,15 @@ class Schedule(NamedTuple):
     dual_step: tuple[float, float] = (0.2, 0.05)
 
     @classmethod
-    def of(cls, beta: float) -> "Schedule":
-        """That of an L1 weight: up to three times the published strides, at the end those."""
-        longest = LARGEST_BETA / beta if beta else np.inf
+    def of(cls, beta: float, bounds: tuple[float, float]) -> "Schedule":
+        """Up to three times the published strides at first, at the end those.
+
+        Args:
+            beta: weight of the L1 norm.
+            bounds: least and largest value of a pixel.
+        """
+        low, high = bounds
+        longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
         return cls(stride=(float(np.clip(longest, 1.0, 3.0)), 1.0))
 
 
@@ -101,7 +107,7 @@ class PrimalDualSearch:
             learning_rate=LEARNING_RATE,
             max_iterations=self._iterations,
             beta=self._beta,
-            schedule=Schedule.of(self._beta),
+            schedule=Schedule.of(self._beta, victim.bounds),
         )
         linear = victim.loop(linear_const, weight_l1=self._beta / LEARNING_RATE)
         fixed = tf.constant(images), tf.constant(labels)
