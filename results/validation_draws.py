@@ -2,7 +2,8 @@
 
     python results/validation_draws.py runs/mnist-exact
 
-The folder is a finished evaluation of MNIST's D with EAD at kappa 20 and beta 0.01.
+The folder is a finished evaluation of MNIST's D with EAD at kappa 20 and beta 0.01, or with C&W
+at kappa 10, or with both.
 """
 
 import json
@@ -15,7 +16,7 @@ from eval.grid import Case, Run
 from magnet_tf import datasets, variants, zoo
 from magnet_tf.magnet import drop_threshold
 
-RUN = Run("ead", 20.0, 0.01)
+RUNS = {Run("ead", 20.0, 0.01): ("EN", "L1"), Run("cw", 10.0): ("L2",)}
 SIZE = datasets.VALIDATION
 D = variants.VARIANTS["mnist"]["D"]
 
@@ -34,8 +35,8 @@ def main(directory: Path) -> None:
         }
         found = {"validation": title, **thresholds}
         found["clean"] = accuracy(marks, right, thresholds, tested)
-        for rule, (its_marks, wrong) in attacked.items():
-            found[rule] = accuracy(its_marks, wrong, thresholds, slice(None))
+        for case, (its_marks, wrong) in attacked.items():
+            found[case] = accuracy(its_marks, wrong, thresholds, slice(None))
         return found
 
     own, seen = np.arange(SIZE), np.arange(SIZE, 60_000)
@@ -71,16 +72,19 @@ def judged(magnet, images, labels):
 
 
 def attacks_of(directory: Path, mnist, magnet):
-    """{rule: (marks, whether healing leaves it wrong)} of the evaluation's examples."""
+    """{case: (marks, whether healing leaves it wrong)} of the evaluation's examples."""
     order = np.load(directory / "examples.npz")["order"]
     found = {}
-    for rule in ("EN", "L1"):
-        files = sorted((directory / "attacks").glob(f"{RUN.name}-???.npz"))
-        examples = np.concatenate([np.load(of)[f"{rule}/adversarial"] for of in files])
-        labels = mnist.test.labels[order[: len(examples)]]
-        marks, right = judged(magnet, examples, labels)
-        found[rule] = marks, ~right
-        print(Case(RUN, rule).name, len(examples), "examples")
+    for run, rules in RUNS.items():
+        if not (files := sorted((directory / "attacks").glob(f"{run.name}-???.npz"))):
+            continue
+        for rule in rules:
+            parts = [np.load(of)[f"{rule}/adversarial"] for of in files]
+            examples, name = np.concatenate(parts), Case(run, rule).name
+            labels = mnist.test.labels[order[: len(examples)]]
+            marks, right = judged(magnet, examples, labels)
+            found[name] = marks, ~right
+            print(name, len(examples), "examples")
     return found
 
 
