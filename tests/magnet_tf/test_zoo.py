@@ -47,6 +47,15 @@ def test_every_entry_loads_calibrated():
         )
 
 
+def test_variants_that_are_loaded_together_share_their_models():
+    magnets = zoo.load_each("digits", ["D", "D+JSD"])
+    assert magnets["D"].classifier is magnets["D+JSD"].classifier
+    models = [magnet.detectors["II"].autoencoder for magnet in magnets.values()]
+    assert models[0] is models[1]
+    for variant, magnet in magnets.items():
+        assert magnet.thresholds == zoo.load("digits", variant).thresholds
+
+
 def test_an_unknown_entry_is_answered_with_those_there_are():
     with pytest.raises(zoo.ZooError, match=r"no MagNet 'E' for 'mnist'.*'D\+JSD'"):
         zoo.load("mnist", "E")
