@@ -23,12 +23,16 @@ class Counting(keras.Layer):
         return self.layer(x)
 
 
-def test_each_model_is_applied_once_to_a_batch():
+def counting_models() -> tuple[Counting, Counting]:
+    """An autoencoder and a classifier."""
     keras.utils.set_random_seed(0)
-    autoencoder = Counting(keras.layers.Conv2D(1, 3, padding="same"))
-    classifier = Counting(
-        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
-    )
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    autoencoder = keras.layers.Conv2D(1, 3, padding="same")
+    return Counting(autoencoder), Counting(keras.Sequential(layers))
+
+
+def test_each_model_is_applied_once_to_a_batch():
+    autoencoder, classifier = counting_models()
     parts = {
         "I": magnet_tf.ReconstructionDetector(autoencoder, p=1),
         "JSD10": magnet_tf.DivergenceDetector(autoencoder, classifier, 10),
@@ -47,11 +51,7 @@ def test_each_model_is_applied_once_to_a_batch():
 
 
 def test_defences_ask_a_model_that_they_share_once():
-    keras.utils.set_random_seed(0)
-    autoencoder = Counting(keras.layers.Conv2D(1, 3, padding="same"))
-    classifier = Counting(
-        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
-    )
+    autoencoder, classifier = counting_models()
     parts = {
         "I": magnet_tf.ReconstructionDetector(autoencoder, p=1),
         "JSD10": magnet_tf.DivergenceDetector(autoencoder, classifier, 10),
