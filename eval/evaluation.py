@@ -152,14 +152,14 @@ class Evaluation:
                     for field, value in result.arrays().items()
                 }
                 self.store.save(*self._key(run, chunk), arrays)
-        return {
-            Case(run, rule): AttackResult.joined(
-                [parts[run, index][rule] for index in range(len(chunks))]
-            )
-            for group in self.plan.grid
-            for run in group.runs
-            for rule in parts[run, 0]
-        }
+        cases = {}
+        for group in self.plan.grid:
+            for run in group.runs:  # a run's parts go as it is joined: it is large
+                of_run = [parts.pop((run, chunk.index)) for chunk in chunks]
+                for rule in of_run[0]:
+                    joined = AttackResult.joined([part[rule] for part in of_run])
+                    cases[Case(run, rule)] = joined
+        return cases
 
     def _chunks(self) -> list[Chunk]:
         """The examples in parts of nearly equal size."""
