@@ -60,6 +60,8 @@ def prepare(args: Any, suffix: str = "") -> Prepared:
     libraries.register(names)
     check_names("attacks", names, ATTACKS)
     dataset = datasets.load(args.dataset)
+    if dataset.borrows:
+        print(dataset.borrows)
     plan = planned(args, preset, dataset, modules)
     default = f"runs/{dataset.name}-{args.preset}{suffix}"
     directory = Path(args.output_dir or default)
@@ -97,7 +99,8 @@ def made_by(asked: Prepared, of: subject.Subject) -> dict[str, str]:
     """What results come from, {part: description}."""
     command = f"`{magnet_cli.command_line()}`"
     attacks = ", ".join(described(asked.plan))
-    return {"command": command, "attacks": attacks, **of.made_by}
+    about = {"dataset": asked.dataset.borrows} if asked.dataset.borrows else {}
+    return {"command": command, **about, "attacks": attacks, **of.made_by}
 
 
 def described(plan: Plan) -> list[str]:

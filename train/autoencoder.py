@@ -19,10 +19,9 @@ def define(values: flags.FlagValues) -> None:
 
 def do(args: Any) -> None:
     """Trains what the flags name."""
-    from magnet_tf import datasets
     from train import autoencoders, recipes
 
-    dataset = datasets.load(args.dataset)
+    dataset = options.loaded(args)
     name, spec = options.chosen(args, dataset)
     recipe = recipes.for_autoencoder(args.recipe, dataset, spec.structure)
     path = options.output(args, dataset, f"autoencoder_{name}")

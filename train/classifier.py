@@ -19,10 +19,9 @@ def define(values: flags.FlagValues) -> None:
 
 def do(args: Any) -> None:
     """Trains what the flags name."""
-    from magnet_tf import datasets
     from train import classifiers, recipes
 
-    dataset = datasets.load(args.dataset)
+    dataset = options.loaded(args)
     recipe = recipes.for_classifier(args.recipe, dataset)
     path = options.output(args, dataset, "classifier")
     trained = classifiers.train_classifier(

@@ -108,6 +108,20 @@ def chosen(
     return name, known[name]
 
 
+def loaded(args: Any) -> "datasets.Dataset":
+    """The dataset that the flags name; says whose recipes it is trained by.
+
+    Raises:
+        DatasetError: as `datasets.load`.
+    """
+    from magnet_tf import datasets
+
+    dataset = datasets.load(args.dataset)
+    if dataset.borrows:
+        print(dataset.borrows)
+    return dataset
+
+
 def with_epochs(args: Any, recipe: "recipes.Recipe") -> "recipes.Recipe":
     """A recipe with as many epochs as the flags ask for."""
     return dataclasses.replace(recipe, epochs=args.epochs or recipe.epochs)

@@ -23,10 +23,9 @@ def define(values: flags.FlagValues) -> None:
 
 def do(args: Any) -> None:
     """Trains what the flags name."""
-    from magnet_tf import datasets
     from train import packs, recipes
 
-    dataset = datasets.load(args.dataset)
+    dataset = options.loaded(args)
     name, spec = options.chosen(args, dataset)
     recipe = recipes.for_pack(args.recipe, dataset)
     recipe = dataclasses.replace(

@@ -15,6 +15,7 @@ from magnet_tf.errors import UserError
 
 VALIDATION = 5000  # MagNet's split: so many first training images validate
 OWN_RECIPES = ("mnist", "fashion_mnist", "cifar10", "digits")
+PUBLISHED = ("mnist", "cifar10")  # with MagNet
 SAMPLES = {"mnist_sample": "mnist"}  # of which dataset each is a part
 
 
@@ -91,6 +92,18 @@ class Dataset:
         if self.zoo in OWN_RECIPES:
             return self.zoo
         return "mnist" if self.image_shape[-1] == 1 else "cifar10"
+
+    @property
+    def borrows(self) -> str | None:
+        """A sentence on whose recipes it is given, None where it is in MagNet's paper."""
+        if self.zoo in PUBLISHED:
+            return None
+        lender = "CIFAR-10" if self.like == "cifar10" else "MNIST"
+        own = "" if self.like == self.zoo else ", its recipes"
+        return (
+            f"{self.name} is not in MagNet's paper: its architectures, variants and values "
+            f"of kappa{own} are {lender}'s."
+        )
 
     @property
     def zoo(self) -> str | None:

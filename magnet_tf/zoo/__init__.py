@@ -26,7 +26,7 @@ def load(dataset: str, variant: str) -> MagNet:
     """A calibrated MagNet of trained models; `.classifier` is the undefended one.
 
     Args:
-        dataset: "digits", "mnist" or "cifar10".
+        dataset: "digits", "mnist", "fashion_mnist" or "cifar10".
         variant: such as "D" or "D+JSD".
 
     Raises:
@@ -39,7 +39,7 @@ def load_each(dataset: str, names: Iterable[str]) -> dict[str, MagNet]:
     """Several variants of a dataset by name, as by `load`; they share their models.
 
     Args:
-        dataset: "digits", "mnist" or "cifar10".
+        dataset: "digits", "mnist", "fashion_mnist" or "cifar10".
         names: of the variants.
 
     Raises:

@@ -100,6 +100,29 @@ def test_a_dataset_without_a_recipe_of_its_own_has_that_of_its_like(
     assert for_pack("fork", data) is PACK[like]["fork"]
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "sentence"),
+    [
+        ("mnist", 1, None),
+        ("mnist_sample", 1, None),
+        ("cifar10", 3, None),
+        ("digits", 1, "variants and values of kappa are MNIST's"),
+        ("fashion_mnist", 1, "variants and values of kappa are MNIST's"),
+        ("kmnist", 1, "values of kappa, its recipes are MNIST's"),
+        ("svhn_cropped", 3, "values of kappa, its recipes are CIFAR-10's"),
+    ],
+)
+def test_a_dataset_that_is_not_in_the_paper_says_whose_recipes_it_has(
+    name, channels, sentence
+):
+    said = dataset(name, channels).borrows
+    if sentence is None:
+        assert said is None
+    else:
+        assert said.startswith(f"{name} is not in MagNet's paper: ")
+        assert said.endswith(f"{sentence}.")
+
+
 def test_wide_autoencoders_have_a_short_recipe_of_their_own():
     mnist = dataset("mnist")
     for structure in [(256,), (256, "average", 256)]:
