@@ -1,5 +1,6 @@
 """From the flags of an evaluation to its reports: plan, subject, evaluation, publication."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,16 +197,19 @@ def subject_of(
     names = args.variants or [name for name in ("D", "D+JSD") if name in known]
     check_names("variants", names, known)
 
+    zoos = from_zoo(args, dataset)
+    own = Path(args.models_dir or directory / "models")
+    folder = zoo_folder(dataset) if zoos else own
     others = [
-        models_at(directory / f"models/seed{seed}", seed, args, preset, dataset)
+        dataclasses.replace(
+            models_at(directory / f"models/seed{seed}", seed, args, preset, dataset),
+            like=folder,
+        )
         for seed in range(args.seed + 1, args.seed + args.defence_seeds)
     ]
-    zoos = from_zoo(args, dataset)
     if zoos and not args.classifier and not pack_of(args):
         base = subject.from_zoo(dataset, names)
         return further(base, others, names) if others else base
-    own = Path(args.models_dir or directory / "models")
-    folder = zoo_folder(dataset) if zoos else own
     first = models_at(folder, args.seed, args, preset, dataset)
     if args.classifier:
         subject.check_fit(first.classifier.model, dataset)

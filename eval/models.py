@@ -30,6 +30,8 @@ class Models:
         own_classifier: a user's `.keras` file, which then takes the classifier's place.
         pack: of so many autoencoders each is a pack, in `pack_<name>.keras`, which uses one
             that it picks by seed; 0: each is a single one.
+        like: the folder of the first training, where these are further ones: they have the
+            recipe that its models had, and no other seed than theirs.
     """
 
     directory: Path
@@ -39,6 +41,7 @@ class Models:
     seed: int
     own_classifier: Path | None = None
     pack: int = 0
+    like: Path | None = None
 
     @functools.cached_property
     def classifier(self) -> cards.Trained:
@@ -90,11 +93,16 @@ class Models:
         recipe = self._at_most(
             recipes.for_autoencoder(self.recipe, self.dataset, spec.structure)
         )
+        loss, file = "mse", f"autoencoder_{name}.keras"
+        asked = dataclasses.asdict(spec)  # II's file is not I's, whatever its name
+        if self.like:
+            recipe, loss = trained_by(self.like / file) or (recipe, loss)
+            asked |= dataclasses.asdict(recipe) | {"loss": loss, "seed": self.seed}
         return Training(
-            self.directory / f"autoencoder_{name}.keras",
+            self.directory / file,
             autoencoders.train_autoencoder,
-            {"spec": spec, "recipe": recipe, "seed": self.seed},
-            dataclasses.asdict(spec),  # II's file is not I's, whatever its name
+            {"spec": spec, "recipe": recipe, "loss": loss, "seed": self.seed},
+            asked,
             recipe.epochs,
         )
 
@@ -104,11 +112,14 @@ class Models:
             self._at_most(published.alone), self._at_most(published.together)
         )
         of = {"spec": spec, "recipe": recipe, "seed": self.seed, "count": self.pack}
+        asked = {**dataclasses.asdict(spec), "count": self.pack}
+        if self.like:
+            asked["seed"] = self.seed
         return Training(
             self.directory / f"pack_{name}.keras",
             packs.train_pack,
             of,
-            {**dataclasses.asdict(spec), "count": self.pack},
+            asked,
             recipe.together.epochs,
         )
 
@@ -185,6 +196,22 @@ def train_missing(
         for training in models.missing(specs, classifier and models is of[0])
     ]
     run(dataset, trainings, engine)
+
+
+def trained_by(path: Path) -> tuple[recipes.Recipe, str] | None:
+    """The recipe and the loss of a finished autoencoder, None where there is none.
+
+    Args:
+        path: of the model.
+
+    Raises:
+        CardError: what is there was not trained here, or is damaged.
+    """
+    if not path.exists():
+        return None
+    card = cards.checked(path)
+    fields = (field.name for field in dataclasses.fields(recipes.Recipe))
+    return recipes.Recipe(**{name: card[name] for name in fields}), card["loss"]
 
 
 def described(card: Mapping) -> str:

@@ -448,6 +448,22 @@ def test_several_trainings_are_judged_on_the_same_examples(finished, copied, cap
     assert len(chance) == len(own) and chance[0]["num_trainings"] == 2
 
 
+def test_further_trainings_are_like_the_first(copied):
+    """Whatever the preset; a model that was trained otherwise is refused."""
+    for name in ("I", "II"):
+        path = copied / f"models/autoencoder_{name}.json"
+        card = cards.read(path)
+        cards.write(path, {**card, "epochs": 1, "batch_size": 64})
+    run(copied, defence_seeds=2, variants=["D"], attacks=["cw"])
+    further = copied / "models/seed1/autoencoder_II.json"
+    card = cards.read(further)
+    assert (card["epochs"], card["batch_size"], card["seed"]) == (1, 64, 1)
+    for key, value in (("epochs", 2), ("seed", 0)):
+        cards.write(further, {**card, key: value})
+        message = message_of(copied, defence_seeds=2, variants=["D"], attacks=["cw"])
+        assert f"seed1/autoencoder_II.keras was trained with {key} {value}" in message
+
+
 # Bad flags
 
 
