@@ -131,7 +131,7 @@ def inner_loop(
     a, b = MOMENTUM[momentum]
 
     def minimize(x0, labels, const, confidence):
-        x = y = x0
+        x, y, start = x0, x0, const
         en_best = l1_best = tf.fill(tf.shape(labels), float("inf")), x0, const
         for k in tf.range(max_iterations):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -157,6 +157,7 @@ def inner_loop(
             if schedule:
                 factor = tf.exp(between(schedule.dual_step, part))
                 const *= tf.where(holds, 1 / factor, factor)
+                const = tf.minimum(const, schedule.farthest * start)
             elif k == 0 and tf.reduce_all(x == x0):
                 break  # for good: the gradient stays the same, and the rate only falls
         return {"EN": en_best, "L1": l1_best}

@@ -7,10 +7,12 @@ passes on the way. What such examples are like, and whom else they fool, is a ma
 iteration. So it stays, in `elastic_net.inner_loop`, which is that of both searches, and c takes
 another course: after each iteration log c falls where the example fools the classifier and
 rises where it does not, by the sign alone, so that it does not depend on the logits' scale, and
-by less and less. Step and shrinkage are longer than published at first where beta is small,
-both by the same factor, so that what the iteration goes toward stays the same; never so long
-that a pixel is moved by more than with the largest published beta, because what is moved
-farther is sparser, and so of another kind.
+by less and less; to ten times its first value at most, because where the margin is far off c
+rises for as long as the example is under way, and what a c that is far too large saturates,
+shrinkage does not bring back. Step and shrinkage are longer than published at first where beta
+is small, both by the same factor, so that what the iteration goes toward stays the same; never
+so long that a pixel is moved by more than with the largest published beta, because what is
+moved farther is sparser, and so of another kind.
 
 Two runs begin with larger c than a linear classifier would need: their iterates cross the
 boundary sooner and come back from farther beyond as c falls; they end in different places,
@@ -41,15 +43,17 @@ STARTS = (2.0, 12.0)  # the first c of each run, in those of the linearised prob
 
 
 class Schedule(NamedTuple):
-    """How an iteration goes on; each from the first to the last, geometric in between.
+    """How an iteration goes on; pairs are from the first to the last, geometric in between.
 
     Attributes:
         stride: what the published step and shrinkage are multiplied by.
         dual_step: by how much log c moves.
+        farthest: what c may rise to, in those that the iteration began with.
     """
 
     stride: tuple[float, float]
     dual_step: tuple[float, float] = (0.2, 0.05)
+    farthest: float = 10.0
 
     @classmethod
     def of(cls, beta: float, bounds: tuple[float, float]) -> "Schedule":

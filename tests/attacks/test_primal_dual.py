@@ -48,9 +48,15 @@ def geometric(ends, part):
 
 
 @either_model
-@pytest.mark.parametrize(("confidence", "targeted"), [(0.0, False), (0.5, True)])
-def test_every_step_is_that_of_float64(model, confidence, targeted):
+@pytest.mark.parametrize(
+    ("confidence", "targeted", "farthest"), [(0.0, False, 10.0), (0.5, True, 1.5)]
+)
+def test_every_step_is_that_of_float64(
+    model, confidence, targeted, farthest, monkeypatch
+):
     """Each from where the search stands: EAD's iteration, then c up or down by the sign."""
+    schedule = Schedule.of(BETA, (0, 1))._replace(farthest=farthest)
+    monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
     x0, labels = victims(model, targeted, 16)
     goal = labels, confidence, targeted
     spy = Spy(model)
@@ -66,9 +72,10 @@ def test_every_step_is_that_of_float64(model, confidence, targeted):
     count = (GRADIENTS - 1) // len(STARTS)
     calls = np.array(spy.calls[2:-2]).reshape(len(STARTS), count, 2, *x0.shape)
     np.testing.assert_array_equal(spy.calls[1], x0)
-    errors, best, schedule = [], {}, Schedule.of(BETA, (0, 1))
+    errors, best = [], {}
     for start, run in zip(STARTS, calls):
-        c, before = start * linear(model, x0, *goal), x0
+        first = start * linear(model, x0, *goal)
+        c, before = first, x0
         np.testing.assert_array_equal(run[0, 0], x0)
         for k, (y, x) in enumerate(run):
             part = k / count
@@ -86,7 +93,8 @@ def test_every_step_is_that_of_float64(model, confidence, targeted):
                 score = np.where(fooled, distance, np.inf)
                 best[rule] = np.minimum(best.get(rule, np.inf), score)
             step = geometric(schedule.dual_step, part)
-            c, before = c * np.exp(np.where(fooled, -step, step)), x
+            c = c * np.exp(np.where(fooled, -step, step))
+            c, before = np.minimum(c, schedule.farthest * first), x
     # an image that stands within rounding of the kink may step either way
     assert (np.array(errors) > 1e-4).mean() < 1e-3
     for rule, result in found.items():
