@@ -99,10 +99,10 @@ class Dataset:
         if self.zoo in PUBLISHED:
             return None
         lender = "CIFAR-10" if self.like == "cifar10" else "MNIST"
-        own = "" if self.like == self.zoo else ", its recipes"
+        recipes = "" if self.like == self.zoo else "recipes, "
         return (
-            f"{self.name} is not in MagNet's paper: its architectures, variants and values "
-            f"of kappa{own} are {lender}'s."
+            f"{self.name} is not in MagNet's paper: its architectures, {recipes}variants and "
+            f"values of kappa are {lender}'s."
         )
 
     @property

@@ -106,10 +106,10 @@ def test_a_dataset_without_a_recipe_of_its_own_has_that_of_its_like(
         ("mnist", 1, None),
         ("mnist_sample", 1, None),
         ("cifar10", 3, None),
-        ("digits", 1, "variants and values of kappa are MNIST's"),
-        ("fashion_mnist", 1, "variants and values of kappa are MNIST's"),
-        ("kmnist", 1, "values of kappa, its recipes are MNIST's"),
-        ("svhn_cropped", 3, "values of kappa, its recipes are CIFAR-10's"),
+        ("digits", 1, "architectures, variants and values of kappa are MNIST's"),
+        ("fashion_mnist", 1, "architectures, variants and values of kappa are MNIST's"),
+        ("kmnist", 1, "recipes, variants and values of kappa are MNIST's"),
+        ("svhn_cropped", 3, "recipes, variants and values of kappa are CIFAR-10's"),
     ],
 )
 def test_a_dataset_that_is_not_in_the_paper_says_whose_recipes_it_has(
