@@ -30,8 +30,8 @@ class Models:
         own_classifier: a user's `.keras` file, which then takes the classifier's place.
         pack: of so many autoencoders each is a pack, in `pack_<name>.keras`, which uses one
             that it picks by seed; 0: each is a single one.
-        like: the folder of the first training, where these are further ones: they have the
-            recipe that its models had, and no other seed than theirs.
+        like: the folder of the first training, where these are further ones: what is found
+            must have the recipe that its models had, and this seed.
     """
 
     directory: Path
