@@ -50,10 +50,9 @@ def define(values: flags.FlagValues) -> None:
 
 def do(args: Any) -> None:
     """Measures what is missing, and writes the table and the figure."""
-    from tqdm.auto import tqdm
-
     from eval import benchmark_report, measurements
     from eval.arguments import check_backend, numbers
+    from magnet_cli.progress import progress
     from magnet_tf import files
 
     check_backend()
@@ -67,7 +66,7 @@ def do(args: Any) -> None:
     bench = measurements.Bench(measurements.Size(confidences=kappas, **settings))
     directory.mkdir(parents=True, exist_ok=True)
     jobs = measurements.measurements(bench)
-    for name, measure in (bar := tqdm(jobs.items(), disable=None)):
+    for name, measure in (bar := progress(jobs.items())):
         bar.set_description(name)
         if name not in results:
             results[name] = measure()

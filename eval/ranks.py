@@ -39,11 +39,10 @@ def define(values: flags.FlagValues) -> None:
 
 def do(args: Any) -> None:
     """Measures what is missing, and writes the table and the figure."""
-    from tqdm.auto import tqdm
-
     from eval import benchmark
     from eval.arguments import FlagError, check_backend
     from eval.ranking import measurements, models, report
+    from magnet_cli.progress import progress
     from magnet_tf import files
 
     check_backend()
@@ -59,7 +58,7 @@ def do(args: Any) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     bench = measurements.Bench(directory / "models", args.num_examples)
     jobs = measurements.jobs(bench, budgets, list(dict.fromkeys(args.models)))
-    for name, measure in (bar := tqdm(jobs.items(), disable=None)):
+    for name, measure in (bar := progress(jobs.items())):
         bar.set_description(name)
         if name not in results:
             results[name] = measure()

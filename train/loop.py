@@ -12,8 +12,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
+from magnet_cli.progress import progress
 from magnet_tf import cards, files
 from train import checkpoint
 from train.augmentation import augmented
@@ -108,12 +108,11 @@ def fit(
     done = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     steps = math.ceil(len(inputs) / recipe.batch_size)
     order, last_save = None, time.monotonic()
-    with tqdm(
+    with progress(
         total=recipe.epochs * steps,
         initial=done,
         desc=path.stem,
         unit="step",
-        disable=None,
     ) as bar:
         for step in range(done, recipe.epochs * steps):
             epoch, place = divmod(step, steps)

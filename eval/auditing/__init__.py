@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
 from eval import html_report, tables
 from eval.auditing import again, kept
 from eval.auditing.evidence import Evidence
 from eval.auditing.finding import Finding
+from magnet_cli.progress import progress
 from magnet_tf import files
 from magnet_tf.errors import UserError
 
@@ -102,7 +101,7 @@ CHECKS = {
 def audit(evidence: Evidence) -> dict[str, Finding]:
     """The findings by check."""
     found = {}
-    with tqdm(CHECKS.items(), unit="check", leave=False, disable=None) as bar:
+    with progress(CHECKS.items(), unit="check", leave=False) as bar:
         for name, check in bar:
             bar.set_description(name)
             found[name] = check.find(evidence)

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
-from tqdm.auto import tqdm
-
+from magnet_cli.progress import progress
 from magnet_tf.errors import UserError
 
 
@@ -89,7 +88,7 @@ class Local:
         return value
 
     def run(self, items: Sequence[Item], unit: str) -> Iterator[tuple[int, Any]]:
-        with tqdm(items, unit=unit, disable=not items or None) as bar:
+        with progress(items, unit=unit, disable=not items) as bar:
             for place, item in enumerate(bar):
                 bar.set_description(item.name)
                 yield place, item.function(*item.args)

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from tqdm.auto import tqdm
-
 from eval.engines import Item
+from magnet_cli.progress import progress
 from magnet_tf.errors import UserError
 
 AHEAD = 2  # items a slot has been given, so that none waits for the driver
@@ -69,7 +68,7 @@ def run(
     waiting = iter(enumerate(items))
     flying: dict[Any, int] = {}
     done = 0
-    with tqdm(total=len(items), unit=unit, disable=not items or None) as bar:
+    with progress(total=len(items), unit=unit, disable=not items) as bar:
         try:
             while done < len(items):
                 room = max(1, AHEAD * cluster.slots())
