@@ -103,7 +103,7 @@ _NARROW = Recipe(epochs=60, batch_size=256, peak_rate=1e-2, activity_l2=ACTIVITY
 SHORT_AUTOENCODER = {
     "mnist": _NARROW,
     "fashion_mnist": _NARROW,
-    "cifar10": dataclasses.replace(_NARROW, epochs=20),
+    "cifar10": _NARROW,
     "digits": dataclasses.replace(_NARROW, batch_size=32),
 }
 _WIDE = Recipe(
