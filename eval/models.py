@@ -210,8 +210,9 @@ def trained_by(path: Path) -> tuple[recipes.Recipe, str] | None:
     if not path.exists():
         return None
     card = cards.checked(path)
-    fields = (field.name for field in dataclasses.fields(recipes.Recipe))
-    return recipes.Recipe(**{name: card[name] for name in fields}), card["loss"]
+    fields = {field.name for field in dataclasses.fields(recipes.Recipe)}
+    # a card of an earlier version lacks what came later, and by default was not so then
+    return recipes.Recipe(**{k: card[k] for k in fields & card.keys()}), card["loss"]
 
 
 def described(card: Mapping) -> str:

@@ -121,7 +121,8 @@ def fit(
             part = order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
             batch = inputs[part]
             if recipe.augment:
-                batch = augmented(batch, np.random.default_rng([seed, epoch, place]))
+                rng = np.random.default_rng([seed, epoch, place])
+                batch = augmented(batch, rng, recipe.cutout)
             seed_dropout(model, seed, step)
             loss = model.train_on_batch(batch, targets[part])
             bar.set_postfix(loss=f"{float(loss):.4g}", refresh=False)

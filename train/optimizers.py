@@ -29,6 +29,9 @@ def for_autoencoder(recipe: Recipe, count: int) -> keras.optimizers.Optimizer:
 def annealed_adam(recipe: Recipe, count: int) -> keras.optimizers.Optimizer:
     """Adam with a rate that falls from the recipe's to zero over its steps on `count` images."""
     steps = recipe.epochs * math.ceil(count / recipe.batch_size)
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(recipe.peak_rate, steps)
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(recipe.peak_rate, steps),
+        weight_decay=recipe.weight_decay,
     )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer

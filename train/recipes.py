@@ -15,8 +15,11 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step.
         augment: whether images are shifted by up to a tenth and flipped at random.
+        cutout: side, in pixels, of the square that is then blanked in each image; None: none.
         peak_rate: Adam's first learning rate, which then falls to zero along half a cosine;
             None: the published optimizer.
+        weight_decay: with Adam, a step takes this times its rate of each weight away
+            (Loshchilov & Hutter, ICLR 2019); None: nothing.
         bfloat16: whether all but the last layer compute in bfloat16, which processors with
             matrix units for it do several times faster; the weights stay in float32.
         normalised: whether it starts from `train.start.normalise`.
@@ -27,7 +30,9 @@ class Recipe:
     epochs: int
     batch_size: int
     augment: bool = False
+    cutout: int | None = None
     peak_rate: float | None = None
+    weight_decay: float | None = None
     bfloat16: bool = False
     normalised: bool = False
     activity_l2: float = 0.0
@@ -94,7 +99,13 @@ SHORT_CLASSIFIER = {
     "mnist": Recipe(epochs=5, batch_size=128, peak_rate=1e-3, bfloat16=True),
     "fashion_mnist": Recipe(epochs=12, batch_size=128, peak_rate=1e-3, bfloat16=True),
     "cifar10": Recipe(
-        epochs=30, batch_size=128, augment=True, peak_rate=5e-4, bfloat16=True
+        epochs=30,
+        batch_size=128,
+        augment=True,
+        cutout=12,
+        peak_rate=5e-4,
+        weight_decay=0.1,
+        bfloat16=True,
     ),
     "digits": Recipe(epochs=30, batch_size=32, peak_rate=1e-3, bfloat16=True),
 }

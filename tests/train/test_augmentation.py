@@ -1,6 +1,7 @@
-"""Shifts and flips against all that there can be."""
+"""Shifts, flips and blanked squares against all that there can be."""
 
 import numpy as np
+import pytest
 
 from train.augmentation import augmented
 
@@ -41,3 +42,30 @@ def test_small_images_are_flipped_alone():
     kept = (result == IMAGES).all(axis=(1, 2, 3))
     flipped = (result == IMAGES[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (kept ^ flipped).all() and kept.any() and flipped.any()
+
+
+@pytest.mark.parametrize("side", [1, 4, 5])
+def test_a_square_of_each_is_made_grey_about_a_place_anywhere(side):
+    """Cut where it lies outside, beside the same shift and flip; all places come up."""
+    images = IMAGES.repeat(50, axis=0) / 4  # none of them grey
+    whole = augmented(images, np.random.default_rng(0))
+    result = augmented(images, np.random.default_rng(0), cutout=side)
+    place = np.arange(6)
+    seen = set()
+    for image, cut in zip(whole, result):
+        blanked = (cut != image)[:, :, 0]
+        np.testing.assert_array_equal(cut[blanked], 0.5)
+        stretches = [
+            {c for c in range(6) if _equal(inside, place, c, side)}
+            for inside in (blanked.any(axis=1), blanked.any(axis=0))
+        ]
+        assert all(stretches)
+        assert blanked.sum() == blanked.any(axis=0).sum() * blanked.any(axis=1).sum()
+        seen |= {(y, x) for y in stretches[0] for x in stretches[1]}
+    assert len(seen) == 36
+
+
+def _equal(inside, place, center, side):
+    return (
+        inside == ((place >= center - side // 2) & (place < center - side // 2 + side))
+    ).all()

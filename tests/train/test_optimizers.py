@@ -40,3 +40,19 @@ def test_a_rate_of_the_recipes_own(of):
     optimizer = of(Recipe(epochs=3, batch_size=8, peak_rate=0.5), 20)
     assert isinstance(optimizer, keras.optimizers.Adam)
     assert float(optimizer._learning_rate(9)) == pytest.approx(0, abs=1e-6)
+
+
+def test_weights_decay_by_the_rate_and_biases_do_not():
+    """Without a gradient, AdamW's step leaves 1 - rate * decay of a weight."""
+    recipe = Recipe(epochs=1, batch_size=8, peak_rate=0.5, weight_decay=0.1)
+    layer = keras.layers.Dense(2, bias_initializer="ones")
+    layer.build([None, 3])
+    kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+    optimizer = optimizers.annealed_adam(recipe, count=8)
+    optimizer.apply(
+        [keras.ops.zeros(v.shape) for v in layer.trainable_variables],
+        layer.trainable_variables,
+    )
+    got = [keras.ops.convert_to_numpy(v) for v in (layer.kernel, layer.bias)]
+    np.testing.assert_allclose(got[0], 0.95 * kernel, rtol=1e-6)
+    np.testing.assert_array_equal(got[1], 1)
