@@ -1,5 +1,6 @@
 """Images of a user's own, as a file and as a folder, through the commands."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,13 +13,22 @@ from eval.presets import PRESETS
 from magnet_tf import datasets
 from tests import command_line
 from tests.eval.test_own_data import TINY
-from train import autoencoder, classifier
+from train import autoencoder, classifier, recipes
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """A small evaluation that draws no figures."""
+    """A small evaluation that draws no figures, of models that learn in a few steps."""
     monkeypatch.setitem(PRESETS, "tiny", TINY)
+    recipe = dataclasses.replace(
+        recipes.SHORT_CLASSIFIER["cifar10"],
+        batch_size=16,
+        augment=False,
+        cutout=None,
+        peak_rate=1e-3,
+        bfloat16=False,  # emulated by many processors, which takes minutes
+    )
+    monkeypatch.setitem(recipes.SHORT_CLASSIFIER, "cifar10", recipe)
     monkeypatch.setattr(publication.figures, "write", lambda *_: None)
 
 
@@ -52,9 +62,8 @@ def greys(folder) -> str:
 
 @pytest.mark.parametrize(
     ("make", "name", "epochs", "least"),
-    # CIFAR-10's classifier would take minutes to learn anything
     [
-        pytest.param(colours, "meine_Bilder", 1, 0.15, marks=pytest.mark.slow),
+        pytest.param(colours, "meine_Bilder", 3, 0.4, marks=pytest.mark.slow),
         (greys, "grun", 12, 0.9),
     ],
 )
