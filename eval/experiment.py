@@ -43,12 +43,13 @@ class Prepared:
     subject: Callable[[Engine], subject.Subject]
 
 
-def prepare(args: Any, suffix: str = "") -> Prepared:
+def prepare(args: Any, suffix: str = "", trains: bool = True) -> Prepared:
     """What can be known before anything is written or trained.
 
     Args:
         args: the flags.
         suffix: of the directory's name, where the flags give none.
+        trains: whether models may be trained also where the evaluated ones are the zoo's.
 
     Raises:
         UserError: something that the flags ask for cannot be had.
@@ -63,6 +64,8 @@ def prepare(args: Any, suffix: str = "") -> Prepared:
     dataset = datasets.load(args.dataset)
     if dataset.borrows:
         print(dataset.borrows)
+    if not trains and from_zoo(args, dataset):
+        dataset = dataset.without_training()
     plan = planned(args, preset, dataset, modules)
     default = f"runs/{dataset.name}-{args.preset}{suffix}"
     directory = Path(args.output_dir or default)
@@ -81,7 +84,7 @@ def run(args: Any) -> None:
     Raises:
         UserError: something that the flags ask for cannot be had.
     """
-    asked = prepare(args)
+    asked = prepare(args, trains=args.defence_seeds > 1)
     plan, directory = asked.plan, asked.directory
     with (
         Store(directory, settings(args, asked)) as store,
@@ -131,12 +134,8 @@ def check_flags(args: Any) -> None:
         raise FlagError("--momentum is of the exact search; add --search=exact.")
     if args.momentum and "ead" not in args.attacks:
         raise FlagError("--momentum is EAD's, which --attacks does not name.")
-    if args.engine == "local" and (
-        args.ray_address or args.item_cpus or args.item_gpus
-    ):
-        raise FlagError(
-            "--ray_address, --item_cpus and --item_gpus are Ray's; add --engine=ray."
-        )
+    if args.engine == "local" and (args.ray_address or args.item_gpus):
+        raise FlagError("--ray_address and --item_gpus are Ray's; add --engine=ray.")
     if args.betas and not any(
         name not in ATTACKS or ATTACKS[name].has_beta for name in args.attacks
     ):

@@ -1,5 +1,6 @@
 """What a dataset is: images and labels in three splits."""
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -40,6 +41,10 @@ class Split(NamedTuple):
     def at(self, index: np.ndarray | slice) -> "Split":
         """The images and labels at these places."""
         return Split(self.images[index], self.labels[index])
+
+    def copied(self) -> "Split":
+        """The same in arrays of its own, so that those which it was a part of may go."""
+        return Split(self.images.copy(), self.labels.copy())
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,13 @@ class Dataset:
                 f"{self.zoo or 'mnist'!r} or 'digits'."
             )
         return self.train
+
+    def without_training(self) -> "Dataset":
+        """The same with no images to train on, which take most of its memory."""
+        nothing = self.train.at(slice(0)).copied()
+        return dataclasses.replace(
+            self, train=nothing, validation=self.validation.copied()
+        )
 
 
 def divided(

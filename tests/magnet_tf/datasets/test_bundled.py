@@ -108,3 +108,15 @@ def test_the_sample_is_small_and_says_whose_it_is():
     notice = (folder / "NOTICE.md").read_text(encoding="utf-8")
     for words in ("mnist_sample.npz", "LeCun", "Cortes", "by-sa/3.0"):
         assert words in notice
+
+
+def test_without_training_images_the_rest_is_as_it_was_and_their_memory_free(digits):
+    rest = digits.without_training()
+    assert len(rest.train.labels) == 0 and rest.image_shape == digits.image_shape
+    for name in ("validation", "test"):
+        for ours, theirs in zip(getattr(rest, name), getattr(digits, name)):
+            np.testing.assert_array_equal(ours, theirs)
+    for split in (rest.train, rest.validation):
+        assert split.images.base is None
+    with pytest.raises(datasets.NoTrainingImagesError):
+        _ = rest.training
