@@ -1,5 +1,6 @@
 """The pieces of work of an evaluation, as functions that any process can run."""
 
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,6 @@ def craft(
     labels: np.ndarray,
     group: Group,
     search: Mapping[str, Any],
-    progress: bool,
 ) -> Sequence[Mapping[str, AttackResult]]:
     """Adversarial examples of a chunk of images.
 
@@ -37,7 +37,6 @@ def craft(
         labels: int [N].
         group: the runs.
         search: keywords of the attack.
-        progress: whether the attack shows a bar.
 
     Returns:
         {rule: AttackResult} for each of the group's confidences, in their order.
@@ -54,7 +53,8 @@ def craft(
             labels,
             group,
             batch_size=CHUNK,
-            progress=progress,
+            # bars of several processes would stand in one another's place
+            progress=multiprocessing.parent_process() is None,
             **among,
             **search,
         )
