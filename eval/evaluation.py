@@ -139,9 +139,7 @@ class Evaluation:
         )
         asked = self.engine.share(self.target.asked()) if missing else None
         items = [
-            Item(
-                group.name, work.craft, (asked, *self._given(group, chunk)), small=True
-            )
+            Item(group.name, work.craft, (asked, *self._given(group, chunk)))
             for group, chunk in missing
         ]
         for place, crafted in self.engine.run(items, "part"):
@@ -196,7 +194,7 @@ class Evaluation:
     def _given(self, group: Group, chunk: Chunk) -> tuple:
         """What `work.craft` takes beside what is asked."""
         images, search = self.engine.share(chunk.images), dict(self.plan.search)
-        return images, chunk.labels, group, search
+        return images, chunk.labels, group, search, self.engine.here
 
     def judge(self, crafted: Mapping[Case, AttackResult]) -> dict[str, VariantResults]:
         """What each defence makes of the clean test images and of adversarial examples."""

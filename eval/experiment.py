@@ -134,8 +134,12 @@ def check_flags(args: Any) -> None:
         raise FlagError("--momentum is of the exact search; add --search=exact.")
     if args.momentum and "ead" not in args.attacks:
         raise FlagError("--momentum is EAD's, which --attacks does not name.")
-    if args.engine == "local" and (args.ray_address or args.item_gpus):
-        raise FlagError("--ray_address and --item_gpus are Ray's; add --engine=ray.")
+    if args.engine == "local" and (
+        args.ray_address or args.item_cpus or args.item_gpus
+    ):
+        raise FlagError(
+            "--ray_address, --item_cpus and --item_gpus are Ray's; add --engine=ray."
+        )
     if args.betas and not any(
         name not in ATTACKS or ATTACKS[name].has_beta for name in args.attacks
     ):

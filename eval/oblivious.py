@@ -142,7 +142,7 @@ def define_engine(values: flags.FlagValues) -> None:
         "engine",
         "local",
         ["local", "ray"],
-        "Where it runs: on this machine, or on Ray.",
+        "Where it runs: in this process, or on Ray.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -155,8 +155,7 @@ def define_engine(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "item_cpus",
         None,
-        "Where it runs: processors that a piece of work takes of the cluster, or a piece of a "
-        "long crafting here [1].",
+        "Where it runs: processors that a piece of work takes of the cluster [1].",
         lower_bound=1,
         flag_values=values,
     )

@@ -1,6 +1,5 @@
 """The pieces of work of an evaluation, as functions that any process can run."""
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ def craft(
     labels: np.ndarray,
     group: Group,
     search: Mapping[str, Any],
+    progress: bool,
 ) -> Sequence[Mapping[str, AttackResult]]:
     """Adversarial examples of a chunk of images.
 
@@ -37,6 +37,7 @@ def craft(
         labels: int [N].
         group: the runs.
         search: keywords of the attack.
+        progress: whether the attack shows a bar.
 
     Returns:
         {rule: AttackResult} for each of the group's confidences, in their order.
@@ -53,8 +54,7 @@ def craft(
             labels,
             group,
             batch_size=CHUNK,
-            # bars of several processes would stand in one another's place
-            progress=multiprocessing.parent_process() is None,
+            progress=progress,
             **among,
             **search,
         )

@@ -26,13 +26,13 @@ class Elsewhere:
 
     def run(self, items, unit):
         for place in reversed(range(len(items))):
-            item = pickle.loads(pickle.dumps(items[place]))
+            function, args = pickle.loads(pickle.dumps(items[place][1:]))
             there = [
                 pickle.loads(arg.content) if isinstance(arg, Parcel) else arg
-                for arg in item.args
+                for arg in args
             ]
             self.done[unit] += 1
-            yield place, pickle.loads(pickle.dumps(item.function(*there)))
+            yield place, pickle.loads(pickle.dumps(function(*there)))
 
     def __enter__(self):
         return self

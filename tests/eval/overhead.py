@@ -37,7 +37,7 @@ class Timed:
         self._engine, self.clock, self.processor = engine, 0.0, 0.0
 
     def run(self, items, unit):
-        timing = [Item(of.name, timed, (of.function, *of.args)) for of in items]
+        timing = [Item(name, timed, (of, *args)) for name, of, args in items]
         for place, (result, clock, processor) in self._engine.run(timing, unit):
             self.clock += clock
             self.processor += processor

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -129,88 +128,6 @@ def test_a_users_mistake_stays_one_sentence():
     cluster = Simulated(1)
     with pytest.raises(UserError, match="beta"):
         list(schedule.run(cluster, [Item("x", refuse, (1.0,))], "x"))
-
-
-def product(first: float, second: float) -> float:
-    return first * second
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What `processes.run` is asked for, which does it here; every item takes long."""
-    calls = []
-
-    def run(function, common, each, at_once, threads, modules):
-        calls.append((len(each), at_once, threads, modules))
-        for place in reversed(range(len(each))):
-            yield place, function(common, *each[place])
-
-    monkeypatch.setattr(engines.processes, "run", run)
-    monkeypatch.setattr(engines.processes, "cores", lambda: 4)
-    monkeypatch.setattr(engines, "LONG", -1.0)
-    return calls
-
-
-@pytest.mark.parametrize(("cpus", "at_once"), [(1, 4), (2, 2), (3, None), (None, None)])
-def test_small_items_that_take_long_are_done_in_processes(cpus, at_once, asked):
-    """After the first, by which it is seen that they do; the rest are fewer than these."""
-    several = [Item("part", product, (3.0, float(k)), small=True) for k in range(9)]
-    found = dict(Local(cpus, ["json"]).run(several, "x"))
-    assert found == {k: 3.0 * k for k in range(9)}
-    assert asked == ([(8, at_once, cpus, ["json"])] if at_once else [])
-
-
-def test_what_other_processes_do_no_better_is_done_here(asked):
-    one = (3.0, 2.0)
-    for items_ in (
-        [Item("large", product, one)] * 9,
-        [Item("own first argument", product, (float(k), 2.0), True) for k in range(9)],
-        [Item("a", product, one, True), Item("b", lambda *_: 0, one, True)] * 3,
-        [Item("stays", lambda f, _: f(), (lambda: 7, 2.0), True)] * 9,
-        [],
-    ):
-        found = dict(Local(1).run(items_, "x"))
-        assert found == {k: of.function(*of.args) for k, of in enumerate(items_)}
-    assert asked == []
-
-
-def test_short_work_begins_no_process(asked, monkeypatch):
-    monkeypatch.setattr(engines, "LONG", 30.0)
-    several = [Item("part", product, (3.0, float(k)), small=True) for k in range(99)]
-    assert len(dict(Local(1).run(several, "x"))) == 99 and asked == []
-
-
-def test_a_process_that_is_gone_is_told_in_a_sentence(asked, monkeypatch):
-    def lost(*_):
-        yield 0, 1.0
-        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
-
-    monkeypatch.setattr(engines.processes, "run", lost)
-    several = [Item("part", product, (3.0, 2.0), small=True)] * 9
-    running = Local(1).run(several, "x")
-    assert next(running)[1] == 6.0 and next(running)[1] == 1.0
-    with pytest.raises(EngineError, match=r"memory.*goes on; with --item_cpus=4"):
-        next(running)
-
-
-def test_whoever_fails_between_items_ends_the_processes(asked, monkeypatch):
-    ended = []
-
-    def run(*_):
-        try:
-            while True:
-                yield 1, 1.0
-        finally:
-            ended.append(True)
-
-    monkeypatch.setattr(engines.processes, "run", run)
-    several = [Item("part", product, (3.0, 2.0), small=True)] * 9
-    with pytest.raises(OSError), Local(1) as engine:
-        running = engine.run(several, "x")  # a traceback keeps it alive
-        for place, _ in running:
-            if place:
-                raise OSError("disk full")
-    assert ended
 
 
 def test_flags_of_ray_without_ray_are_refused(monkeypatch):

@@ -17,7 +17,7 @@ from scipy.special import softmax
 
 import magnet_cli
 import magnet_tf
-from eval import engines, grid, oblivious, publication, work
+from eval import grid, oblivious, publication, work
 from eval.presets import PRESETS, Preset
 from eval.store import Store
 from magnet_tf import cards, classifiers, datasets, zoo
@@ -251,27 +251,6 @@ def test_the_calibrated_defence_is_saved(finished, attacked):
 
 
 # Running again
-
-
-@pytest.mark.slow
-def test_several_processes_craft_the_same(copied, finished, monkeypatch):
-    """To the bit, with one thread each."""
-    shutil.rmtree(copied / "attacks")
-    shutil.rmtree(copied / "verdicts")
-    begun = []
-    spread = engines.processes.run
-    monkeypatch.setattr(engines, "LONG", -1.0)
-    monkeypatch.setattr(engines.processes, "cores", lambda: 2)
-    monkeypatch.setattr(
-        engines.processes, "run", lambda *of: begun.append(of) or spread(*of)
-    )
-    run(copied)
-    assert len(begun) == 1
-    for path in sorted((finished / "attacks").glob("*.npz")):
-        ours, theirs = np.load(copied / "attacks" / path.name), np.load(path)
-        for key in theirs:
-            np.testing.assert_array_equal(ours[key], theirs[key])
-    assert results(copied) == results(finished)
 
 
 def test_a_second_run_makes_nothing(copied, monkeypatch, capsys):
