@@ -145,6 +145,8 @@ class Evaluation:
         for place, crafted in self.engine.run(items, "part"):
             group, chunk = missing[place]
             for run, results in zip(group.runs, crafted, strict=True):
+                if (run, chunk.index) in parts:
+                    continue  # crafted again only for the sake of others of its sweep
                 parts[run, chunk.index] = results
                 arrays = {
                     f"{rule}/{field}": value

@@ -116,8 +116,14 @@ class Group:
         return f"{_stem(self.attack, self.beta)}-kappa{kappas}"
 
     def without(self, done: Sequence[Run]) -> "Group":
-        """The group of the runs that are not among these."""
+        """The group that has to be crafted where these runs are there already.
+
+        The whole group, if any run is missing, where its attack sweeps: so a run is the
+        same whether it is crafted with the others or after an interruption.
+        """
         left = tuple(run.confidence for run in self.runs if run not in done)
+        if left and ATTACKS[self.attack].sweeps:
+            return self
         return dataclasses.replace(self, confidences=left)
 
 
@@ -139,6 +145,8 @@ class Attack:
         has_constraints: whether it takes `constraints`, from images to [N, J], and a
             classifier whose logits are [N, M, K]: what an attacker needs who knows the
             defence.
+        sweeps: whether the examples of one confidence depend on which others the group
+            has, because each begins where another ended.
     """
 
     craft: Callable[..., Sequence[Mapping[str, AttackResult]]]
@@ -149,6 +157,7 @@ class Attack:
     library: str = ""
     bounded: bool = False
     has_constraints: bool = False
+    sweeps: bool = False
 
 
 def _carlini_wagner(
@@ -180,7 +189,13 @@ def _orthogonal(
 
 
 ATTACKS = {
-    "cw": Attack(_carlini_wagner, has_beta=False, title="C&W", has_constraints=True),
+    "cw": Attack(
+        _carlini_wagner,
+        has_beta=False,
+        title="C&W",
+        has_constraints=True,
+        sweeps=True,
+    ),
     "ead": Attack(_elastic_net, has_beta=True, title="EAD", has_constraints=True),
     "opgd": Attack(
         _orthogonal,

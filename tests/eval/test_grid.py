@@ -34,6 +34,12 @@ def test_a_group_shares_all_but_the_confidence():
     assert left == Group("ead", 0.1, (10,))
 
 
+def test_a_sweep_stays_whole_while_a_run_is_missing():
+    group = Group("cw", None, (0, 10, 20))
+    assert group.without([Run("cw", 0), Run("cw", 20)]) == group
+    assert group.without(group.runs).runs == []
+
+
 def test_what_is_named_twice_runs_once():
     found = runs(["cw", "ead", "cw"], [0, 0.0, 0], [0.1, 0.1])
     assert found == [Run("cw", 0), Run("ead", 0, 0.1)]

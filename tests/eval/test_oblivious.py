@@ -270,7 +270,7 @@ def test_a_second_run_makes_nothing(copied, monkeypatch, capsys):
 def test_the_primal_dual_search_sweeps_the_confidences(
     finished, tmp_path, monkeypatch, capsys
 ):
-    """A call for each attack, beta and part; of a confidence that is added, that one alone."""
+    """A call for each attack, beta and part; what is added leaves what is there."""
     calls = []
     for name in ("carlini_wagner_l2", "elastic_net"):
         attack = getattr(grid, name)
@@ -294,10 +294,27 @@ def test_the_primal_dual_search_sweeps_the_confidences(
     assert results(tmp_path / "run") == first
 
     run(tmp_path / "run", **swept, confidences=["0", "5", "2"])
-    assert calls[4:] == [(2.0,)] * 4
+    # C&W begins a confidence where another ended; EAD's are each by itself
+    assert calls[4:] == [(0.0, 2.0, 5.0)] * 2 + [(2.0,)] * 2
     again = results(tmp_path / "run")
     assert len(again) == 18
     assert [row for row in again if row["confidence"] != 2] == first
+
+
+@pytest.mark.parametrize("attack", ["cw", "ead-beta0.05"])
+def test_a_sweep_without_one_of_its_files_is_made_as_it_was(attack, finished, tmp_path):
+    """As if killed between the files of what was crafted together."""
+    swept = {"search": "primal_dual", "models_dir": str(finished / "models")}
+    run(tmp_path / "run", **swept)
+    path = tmp_path / f"run/attacks/{attack}-kappa5-000.npz"
+    with np.load(path) as archive:
+        before = dict(archive)
+    path.unlink()
+    run(tmp_path / "run", **swept)
+    with np.load(path) as archive:
+        assert archive.keys() == before.keys()
+        for key, value in archive.items():
+            np.testing.assert_array_equal(value, before[key])
 
 
 def test_an_interrupted_evaluation_goes_on(finished, tmp_path, monkeypatch, capsys):
