@@ -4,6 +4,7 @@ Everything random follows from the seed and the step, and a checkpoint holds the
 and the optimizer, so that an interrupted training ends where an uninterrupted one does.
 """
 
+import dataclasses
 import json
 import math
 import time
@@ -15,10 +16,9 @@ import numpy as np
 
 from magnet_cli.progress import progress
 from magnet_tf import cards, files
-from train import checkpoint
+from train import checkpoint, precision
 from train.augmentation import augmented
 from train.errors import TrainingError
-from train.precision import in_bfloat16
 from train.provenance import provenance
 from train.recipes import Recipe
 from train.start import normalise
@@ -70,11 +70,21 @@ def train(
     with files.locked(path.with_name(f".{path.stem}.lock")):
         if finished := cards.load_or_set_aside(path, **settings):  # in between
             return finished
-        model = fit(build, inputs, targets, recipe, path, settings)
-        card = {**settings, **evaluate(model), **provenance()}
+        affordable = as_it_pays(recipe)
+        model = fit(build, inputs, targets, affordable, path, settings)
+        made_in = {"computed_in": "bfloat16" if affordable.bfloat16 else "float32"}
+        card = {**settings, **evaluate(model), **made_in, **provenance()}
         trained = cards.save(path, model, card)
         checkpoint.path_of(path, settings).unlink(missing_ok=True)
     return trained
+
+
+def as_it_pays(recipe: Recipe) -> Recipe:
+    """The recipe, in float32 where this machine is no faster in bfloat16."""
+    if recipe.bfloat16 and not precision.bfloat16_pays():
+        print("This machine is no faster in bfloat16, so it trains in float32.")
+        return dataclasses.replace(recipe, bfloat16=False)
+    return recipe
 
 
 def fit(
@@ -101,7 +111,7 @@ def fit(
     if recipe.normalised:
         normalise(model, inputs[:64])
     if recipe.bfloat16:
-        model = in_bfloat16(model)
+        model = precision.in_bfloat16(model)
     model.optimizer.build(model.trainable_variables)
     if unfinished.exists():
         checkpoint.load(unfinished, model, settings)

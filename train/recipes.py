@@ -21,7 +21,8 @@ class Recipe:
         weight_decay: with Adam, a step takes this times its rate of each weight away
             (Loshchilov & Hutter, ICLR 2019); None: nothing.
         bfloat16: whether all but the last layer compute in bfloat16, which processors with
-            matrix units for it do several times faster; the weights stay in float32.
+            matrix units for it do several times faster, on machines where that is so; the
+            weights stay in float32.
         normalised: whether it starts from `train.start.normalise`.
         activity_l2: weight of an image's squared activations in an autoencoder's loss, beside
             its mean squared error.

@@ -26,7 +26,7 @@ def quick(monkeypatch):
         augment=False,
         cutout=None,
         peak_rate=1e-3,
-        bfloat16=False,  # emulated by many processors, which takes minutes
+        bfloat16=False,  # the same on every machine
     )
     monkeypatch.setitem(recipes.SHORT_CLASSIFIER, "cifar10", recipe)
     monkeypatch.setattr(publication.figures, "write", lambda *_: None)

@@ -11,7 +11,7 @@ from keras import layers
 
 import magnet_cli
 from magnet_tf import cards, files
-from train import loop
+from train import loop, precision
 from train.errors import TrainingError
 from train.recipes import Recipe
 
@@ -292,6 +292,7 @@ def test_the_card_says_what_the_model_is(tmp_path, monkeypatch):
         "seed": 7,
         "images": 20,
         "test_accuracy": 0.5,
+        "computed_in": "float32",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "command": "python train_it --seed=7",
     }
@@ -348,7 +349,10 @@ def test_augmentation_is_used_where_the_recipe_says_so(steps, tmp_path):
     assert (seen[True] != images[order]).any()
 
 
-def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(tmp_path, steps):
+def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(
+    tmp_path, steps, monkeypatch
+):
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
     recipe = Recipe(epochs=4, batch_size=8, augment=True, bfloat16=True)
     path = tmp_path / "model.keras"
     steps.interrupt(path, after=2 * STEPS + 1, recipe=recipe)

@@ -1,5 +1,7 @@
 """Training in bfloat16 against training in float32; what XLA compiles."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,10 @@ def build() -> keras.Model:
     return model
 
 
-def test_bfloat16_computes_so_and_ends_near_float32_in_a_float32_model(tmp_path):
+def test_bfloat16_computes_so_and_ends_near_float32_in_a_float32_model(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
     copy = precision.in_bfloat16(build())
     assert [layer.compute_dtype for layer in copy.layers] == ["bfloat16"] * 2 + [
         "float32"
@@ -47,6 +52,38 @@ def test_bfloat16_computes_so_and_ends_near_float32_in_a_float32_model(tmp_path)
     for one, other in zip(*(model.get_weights() for model in ends.values())):
         np.testing.assert_allclose(one, other, atol=0.02)
         assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "computed_in"), [(0.2, "bfloat16"), (0.9, "float32"), (5, "float32")]
+)
+def test_bfloat16_is_for_machines_that_are_faster_in_it(
+    seconds, computed_in, tmp_path, monkeypatch, capsys
+):
+    """Of convolutions that take a second in float32; the card says which it was."""
+    monkeypatch.setattr(
+        precision, "_seconds", {"float32": 1, "bfloat16": seconds}.__getitem__
+    )
+    monkeypatch.setattr(precision, "bfloat16_pays", precision.bfloat16_pays.__wrapped__)
+    ends = {}
+    for bfloat16 in (False, True):
+        recipe = Recipe(epochs=1, batch_size=8, bfloat16=bfloat16)
+        path = tmp_path / f"{bfloat16}.keras"
+        given = build, IMAGES, LABELS, recipe, path, {}, lambda _: {}, 0
+        ends[bfloat16] = loop.train(*given)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert (card["bfloat16"], card["computed_in"]) == (True, computed_in)
+    slow = computed_in == "float32"
+    assert ("so it trains in float32" in capsys.readouterr().out) == slow
+    same = [
+        np.array_equal(*pair)
+        for pair in zip(*(end.model.get_weights() for end in ends.values()))
+    ]
+    assert all(same) == slow
+
+
+def test_a_convolution_is_timed():
+    assert all(0 < precision._seconds(name) < 60 for name in ("float32", "bfloat16"))
 
 
 @pytest.mark.parametrize(
