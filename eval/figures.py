@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from eval import detection
-from eval.grid import CONFIDENCE, Case, symbol
-from eval.report import attack_title
+from eval.grid import CONFIDENCE, Case
+from eval.report import attack_title, axis_title
 from eval.results import Results, VariantResults
 from magnet_tf import files
 
@@ -86,18 +86,19 @@ def accuracy(rows: Sequence[dict]) -> matplotlib.figure.Figure:
 def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     """Attack success rate against MagNet, a panel for each variant.
 
-    Where attacks differ in other things than kappa, a row of panels, one for each of these.
+    Where attacks are drawn over other things than kappa, a row of panels, one for each.
     """
     titles = list(by_attack(rows))
     shown: dict[tuple, list[dict]] = {}
     for row in rows:
-        shown.setdefault((row["variant"], row["parameter"]), []).append(row)
-    parameters = len({parameter for _, parameter in shown})
-    columns = parameters if parameters > 1 else min(len(shown), 2)
+        shown.setdefault((row["variant"], axis_title(row)), []).append(row)
+    over = len({axis for _, axis in shown})
+    columns = over if over > 1 else min(len(shown), 2)
     figure, axes = panels(-(-len(shown) // columns), columns, 3.4, 2.8, sharey=True)
     for axis, ((variant, _), own) in zip(axes, shown.items()):
         for title, points in by_attack(own).items():
             asr_curve(axis, points, title, titles.index(title), len(titles))
+        _name_axis(axis, own)
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
     finish(figure, axes, len(shown), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
@@ -276,11 +277,15 @@ def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> Non
 
 
 def _name_axis(axis, points: Sequence[dict]) -> None:
-    """Ticks at an attack's values, and what they are of where it is not the confidence."""
-    values = [row["value"] for row in points if row["parameter"]]
-    axis.set_xticks(values, [f"{value:g}" for value in values])
+    """Ticks at the values of rows, and what they are of where it is not the confidence."""
+    values = sorted({row["value"] for row in points if row["parameter"]})
+    labels, last, near = [], -np.inf, np.ptp(values) / 12 if values else 0
+    for value in values:  # two that are near each other have one label
+        labels.append(f"{value:g}" if value - last >= near else "")
+        last = value if labels[-1] else last
+    axis.set_xticks(values, labels)
     if points[0]["parameter"] != CONFIDENCE:
-        axis.set_xlabel(symbol(points[0]["parameter"]) or " ")
+        axis.set_xlabel(axis_title(points[0]) or " ")
 
 
 def panels(rows: int, columns: int, width: float, height: float, sharey: bool):

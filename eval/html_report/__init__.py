@@ -14,7 +14,6 @@ from importlib import resources
 
 from eval import report, summary, tables
 from eval.figures import DEFENCES
-from eval.grid import symbol
 from eval.html_report import gallery
 from eval.metrics import wilson_interval
 from eval.results import Results
@@ -100,7 +99,7 @@ def curves(rows: Sequence[dict]) -> list[dict]:
         {
             "variant": row["variant"],
             "attack": report.attack_title(row),
-            "axis": symbol(row["parameter"]),
+            "axis": report.axis_title(row),
             "value": row["value"] or 0.0,
             **{
                 key: [

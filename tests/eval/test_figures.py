@@ -259,7 +259,42 @@ def test_long_names_and_several_axes_are_legible(figure, monkeypatch):
     if figure is figures.asr:
         shown = [(axis.get_title(), axis.get_xlabel()) for axis in panels(drawn)]
         assert [title for title, _ in shown] == 3 * ["MagNet D"] + 3 * ["MagNet D+JSD"]
-        assert [label for _, label in shown][3:] == ["confidence κ", " ", "epsilon"]
+        labels = ["confidence κ", " ", "epsilon (Linf)"]
+        assert [label for _, label in shown][3:] == labels
+
+
+def test_bounds_by_different_norms_have_panels_of_their_own(monkeypatch):
+    """An epsilon of 0.01 by Linf cannot be seen beside one of 1 by L2."""
+    [row, *_] = made_up.results().rows()
+    rows = []
+    for name, rule, values in (
+        ("A", "Linf", (0.01, 0.03)),
+        ("B", "Linf", (0.02,)),
+        ("C", "L2", (0.5, 1)),
+    ):
+        monkeypatch.setitem(
+            ATTACKS, name, Attack(len, False, name, parameter="epsilon")
+        )
+        own = {"attack": name, "rule": rule, "beta": None, "parameter": "epsilon"}
+        rows += [{**row, **own, "value": value} for value in values]
+    near, far = panels(figures.asr(rows))
+    assert [axis.get_xlabel() for axis in (near, far)] == [
+        "epsilon (Linf)",
+        "epsilon (L2)",
+    ]
+    np.testing.assert_allclose(near.get_xticks(), [0.01, 0.02, 0.03])
+    np.testing.assert_allclose(far.get_xticks(), [0.5, 1])
+
+
+def test_values_near_each_other_have_one_label(monkeypatch):
+    [row, *_] = made_up.results().rows()
+    monkeypatch.setitem(ATTACKS, "A", Attack(len, False, "A", parameter="epsilon"))
+    own = {**row, "attack": "A", "rule": "L2", "beta": None, "parameter": "epsilon"}
+    values = (0.25, 0.3, 0.5, 1, 3)
+    [panel] = panels(figures.asr([{**own, "value": value} for value in values]))
+    np.testing.assert_allclose(panel.get_xticks(), values)
+    labels = [label.get_text() for label in panel.get_xticklabels()]
+    assert labels == ["0.25", "", "0.5", "1", "3"]
 
 
 def results_of_other_libraries(monkeypatch) -> list[dict]:
