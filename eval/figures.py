@@ -13,8 +13,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from eval import detection
 from eval.grid import CONFIDENCE, Case
-from eval.report import attack_title, axis_title
+from eval.report import attack_title
 from eval.results import Results, VariantResults
+from eval.summary import axis_title
 from magnet_tf import files
 
 STYLE: Any = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from eval import summary
 from eval.detection import FALSE_POSITIVE_RATES
-from eval.grid import CONFIDENCE, Case, at, symbol, title
+from eval.grid import CONFIDENCE, Case, at, title
 from eval.results import Results
 from eval.tables import interval, number, of_rows, percent
 
@@ -19,15 +19,6 @@ def setting(row: Mapping) -> str:
     if row["parameter"] in (None, CONFIDENCE):
         return number(row["value"], "{:g}")
     return at(row["parameter"], row["value"])
-
-
-def axis_title(row: Mapping) -> str:
-    """What a row is drawn over, such as "κ" or "epsilon (Linf)"; empty where it has no axis.
-
-    Bounds by different norms are different axes.
-    """
-    name = symbol(row["parameter"])
-    return name if row["parameter"] in (None, CONFIDENCE) else f"{name} ({row['rule']})"
 
 
 def at_setting(case: Case) -> str:

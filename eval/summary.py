@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from eval.grid import ATTACKS, at, symbol, title
+from eval.grid import ATTACKS, CONFIDENCE, at, symbol, title
 from eval.tables import interval, percent, table
 
 L1_ATTACK, L2_ATTACK = "ead", "cw"
@@ -91,7 +91,7 @@ def tables(rows: Sequence[dict]) -> dict[str, str]:
 
 
 def grids(rows: Sequence[dict]) -> dict[str, list[list[list[str]]]]:
-    """For each variant its tables, one for each parameter that attacks differ in.
+    """For each variant its tables, one for each axis of its attacks.
 
     A table is its lines, the first of which is its head.
     """
@@ -99,8 +99,8 @@ def grids(rows: Sequence[dict]) -> dict[str, list[list[list[str]]]]:
     for variant in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == variant]
         found[variant] = [
-            _grid([row for row in own if row["parameter"] == parameter])
-            for parameter in dict.fromkeys(row["parameter"] for row in own)
+            _grid([row for row in own if axis_title(row) == axis])
+            for axis in dict.fromkeys(map(axis_title, own))
         ]
     return found
 
@@ -119,6 +119,15 @@ def _grid(rows: Sequence[dict]) -> list[list[str]]:
     ]
     head = ["ASR [95 %]", *(at(parameter, value) for value in values)]
     return [head, *lines]
+
+
+def axis_title(row: Mapping) -> str:
+    """What a row is drawn over, such as "κ" or "epsilon (Linf)"; empty where it has no axis.
+
+    Bounds by different norms are different axes.
+    """
+    name = symbol(row["parameter"])
+    return name if row["parameter"] in (None, CONFIDENCE) else f"{name} ({row['rule']})"
 
 
 def where(row: Mapping) -> str:

@@ -99,7 +99,7 @@ def curves(rows: Sequence[dict]) -> list[dict]:
         {
             "variant": row["variant"],
             "attack": report.attack_title(row),
-            "axis": report.axis_title(row),
+            "axis": summary.axis_title(row),
             "value": row["value"] or 0.0,
             **{
                 key: [

@@ -26,10 +26,11 @@ const attacks = unique(data.curves.map((row) => row.attack));
 const variants = unique(data.curves.map((row) => row.variant));
 // What the attacks' runs differ in: most often κ alone.
 const axes = unique(data.curves.map((row) => row.axis)).map((name) => {
-  const values = unique(data.curves.filter((row) => row.axis === name).map((row) => row.value))
-    .sort((a, b) => a - b);
+  const own = data.curves.filter((row) => row.axis === name);
+  const values = unique(own.map((row) => row.value)).sort((a, b) => a - b);
   const gaps = values.slice(1).map((value, i) => value - values[i]);
-  return { name, values, gap: gaps.length ? Math.min(...gaps) : 1 };
+  return { name, values, gap: gaps.length ? Math.min(...gaps) : 1,
+    attacks: unique(own.map((row) => row.attack)) };
 });
 
 function choice(type, name, value, text, checked) {
@@ -47,7 +48,8 @@ function trace(variant, axis, attack, measure) {
     .filter((row) => row.variant === variant && row.axis === axis.name && row.attack === attack)
     .sort((one, two) => one.value - two.value);
   const index = attacks.indexOf(attack);
-  const shift = (index - (attacks.length - 1) / 2) * 0.03 * axis.gap;
+  const place = axis.attacks.indexOf(attack) - (axis.attacks.length - 1) / 2;
+  const shift = place * 0.03 * axis.gap;
   const share = (side) => own.map((row) => row[measure][side]);
   return {
     x: own.map((row) => row.value + shift),

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from eval import figures
+from eval import figures, summary
 from eval.grid import ATTACKS, Attack, Case, Run
 from magnet_tf.datasets import Split
 from tests.eval import made_up
@@ -263,7 +263,7 @@ def test_long_names_and_several_axes_are_legible(figure, monkeypatch):
         assert [label for _, label in shown][3:] == labels
 
 
-def test_bounds_by_different_norms_have_panels_of_their_own(monkeypatch):
+def test_bounds_by_different_norms_have_axes_of_their_own(monkeypatch):
     """An epsilon of 0.01 by Linf cannot be seen beside one of 1 by L2."""
     [row, *_] = made_up.results().rows()
     rows = []
@@ -278,6 +278,9 @@ def test_bounds_by_different_norms_have_panels_of_their_own(monkeypatch):
         own = {"attack": name, "rule": rule, "beta": None, "parameter": "epsilon"}
         rows += [{**row, **own, "value": value} for value in values]
     near, far = panels(figures.asr(rows))
+    [(one, other)] = summary.grids(rows).values()
+    assert one[0] == ["ASR [95 %]", *(f"epsilon = 0.0{i}" for i in (1, 2, 3))]
+    assert other[0] == ["ASR [95 %]", "epsilon = 0.5", "epsilon = 1"]
     assert [axis.get_xlabel() for axis in (near, far)] == [
         "epsilon (Linf)",
         "epsilon (L2)",
