@@ -99,7 +99,7 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
     for axis, ((variant, _), own) in zip(axes, shown.items()):
         for title, points in by_attack(own).items():
             asr_curve(axis, points, title, titles.index(title), len(titles))
-        _name_axis(axis, own)
+        name_axis(axis, own)
         axis.set(title=f"MagNet {variant}", ylim=(-0.03, 1.03))
     finish(figure, axes, len(shown), columns, "attack success rate")
     figure.suptitle(f"{rows[0]['dataset']}, {rows[0]['num_examples']} images")
@@ -261,7 +261,6 @@ def asr_curve(axis, points: Sequence[dict], label: str, index: int, count: int) 
         capsize=1.5,
         **LINES[index % len(LINES)],
     )
-    _name_axis(axis, points)
 
 
 def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> None:
@@ -274,10 +273,10 @@ def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> Non
         linewidth=1.3,
         **line,
     )
-    _name_axis(axis, points)
+    name_axis(axis, points)
 
 
-def _name_axis(axis, points: Sequence[dict]) -> None:
+def name_axis(axis, points: Sequence[dict]) -> None:
     """Ticks at the values of rows, and what they are of where it is not the confidence."""
     values = sorted({row["value"] for row in points if row["parameter"]})
     labels, last, near = [], -np.inf, np.ptp(values) / 12 if values else 0

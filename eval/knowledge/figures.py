@@ -45,6 +45,7 @@ def asr(rows: Sequence[dict]) -> matplotlib.figure.Figure:
                 for row in of
             ]
             figures.asr_curve(axis, shown, name, index, len(curves))
+        figures.name_axis(axis, points)
         axis.set(title=title, ylim=(-0.03, 1.03))
     figures.finish(figure, axes, len(series), columns, "attack success rate")
     figure.suptitle(_title(rows))
