@@ -4,27 +4,30 @@ The published search bisects c and minimises anew for each. Its examples do not 
 objective: the iteration shrinks by beta whatever its step, so at a step of 0.01 it goes toward
 the least ||d||_2^2 + 100 beta ||d||_1 + c * hinge, and the example that is kept is one that it
 passes on the way. What such examples are like, and whom else they fool, is a matter of the
-iteration. So it stays, in `elastic_net.inner_loop`, which is that of both searches, and c takes
-another course: after each iteration log c falls where the example fools the classifier and
-rises where it does not, by the sign alone, so that it does not depend on the logits' scale, and
-by less and less; to ten times its first value at most, because where the margin is far off c
-rises for as long as the example is under way, and what a c that is far too large saturates,
-shrinkage does not bring back. Step and shrinkage are longer than published at first where beta
-is small, both by the same factor, so that what the iteration goes toward stays the same; never
-so long that a pixel is moved by more than with the largest published beta, because what is
-moved farther is sparser, and so of another kind.
+iteration. So it stays (`attacks.fista`), and c takes another course: at each iterate log c
+falls where it fools the classifier and rises where it does not, by the sign alone, so that it
+does not depend on the logits' scale, and by less and less; to ten times its first value at
+most, because where the margin is far off c rises for as long as the example is under way, and
+what a c that is far too large saturates, shrinkage does not bring back. Step and shrinkage are
+longer than published at first where beta is small, both by the same factor, so that what the
+iteration goes toward stays the same; never so long that a pixel is moved by more than with the
+largest published beta, because what is moved farther is sparser, and so of another kind.
+
+The hinge's gradient is taken where the classifier is asked for the sake of c, at x_k, instead
+of at y_k, beyond it; so one pass forward and one back serve the gradient, c and the choice of
+the best iterate.
 
 Two runs begin with larger c than a linear classifier would need: their iterates cross the
 boundary sooner and come back from farther beyond as c falls; they end in different places,
-and the best example of each image is kept. An image's result at one confidence depends on no
-other confidence.
+and the best example of each image is kept. They depend on nothing of each other, so that
+TensorFlow computes both at a time. An image's result at one confidence depends on no other
+confidence.
 
-By default 200 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 240 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -32,47 +35,53 @@ import numpy as np
 import tensorflow as tf
 
 from attacks.checks import InputError, check_settings
-from attacks.exact import Minimize
-from attacks.objective import Answer, gaps, keep
+from attacks.fista import LEARNING_RATE, bettered, none_yet, proceed
+from attacks.lagrangian import between
+from attacks.objective import Answer, gaps, keep, losses, met
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
-LEARNING_RATE = 0.01  # as published
 LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
-STARTS = (2.0, 12.0)  # the first c of each run, in those of the linearised problem
+STARTS = (3.0, 15.0)  # see `Schedule`
 
 
 class Schedule(NamedTuple):
-    """How an iteration goes on; pairs are from the first to the last, geometric in between.
+    """How the runs go on; pairs are from the first to the last iteration, geometric in between.
 
     Attributes:
+        iterations: of a run.
         stride: what the published step and shrinkage are multiplied by.
+        starts: the first c of each run, in those of the linearised problem.
         dual_step: by how much log c moves.
-        farthest: what c may rise to, in those that the iteration began with.
+        farthest: what c may rise to, in those that the run began with.
     """
 
+    iterations: int
     stride: tuple[float, float]
+    starts: tuple[float, ...] = STARTS
     dual_step: tuple[float, float] = (0.2, 0.05)
     farthest: float = 10.0
 
     @classmethod
-    def of(cls, beta: float, bounds: tuple[float, float]) -> "Schedule":
+    def of(
+        cls, beta: float, bounds: tuple[float, float], iterations: int
+    ) -> "Schedule":
         """Up to three times the published strides at first, at the end those.
 
         Args:
             beta: weight of the L1 norm.
             bounds: least and largest value of a pixel.
+            iterations: of a run.
         """
         low, high = bounds
         longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
-        return cls(stride=(float(np.clip(longest, 1.0, 3.0)), 1.0))
+        return cls(iterations, stride=(float(np.clip(longest, 1.0, 3.0)), 1.0))
 
 
 class PrimalDualSearch:
     """The best example of each image by each rule over two runs, for each confidence.
 
     Args:
-        inner_loop: EAD's; see `elastic_net.inner_loop`.
         beta: weight of the L1 norm.
         gradients: that an image takes at one confidence, at most.
 
@@ -81,21 +90,18 @@ class PrimalDualSearch:
             an iteration.
     """
 
-    def __init__(
-        self, inner_loop: Callable[..., Minimize], *, beta: float, gradients: int = 200
-    ):
+    def __init__(self, *, beta: float, gradients: int = 240):
         check_settings(gradients=gradients)
         least = 1 + len(STARTS)  # the first is taken for the linearised problem
         if gradients < least:
             raise InputError(
                 f"gradients must be at least {least} for this attack, got {gradients}."
             )
-        self._inner_loop, self._beta = inner_loop, beta
-        self._iterations = (gradients - 1) // len(STARTS)
+        self._beta, self._iterations = beta, (gradients - 1) // len(STARTS)
 
     def steps(self, confidences: Sequence[float]) -> int:
         """How often `solve` calls `after_step`."""
-        return len(STARTS) * len(confidences)
+        return len(confidences)
 
     def solve(
         self,
@@ -106,27 +112,16 @@ class PrimalDualSearch:
         after_step: Callable[[], object],
     ) -> list[dict[str, AttackResult]]:
         """For each confidence the best examples of a chunk by each rule."""
-        minimize = victim.loop(
-            self._inner_loop,
-            learning_rate=LEARNING_RATE,
-            max_iterations=self._iterations,
-            beta=self._beta,
-            schedule=Schedule.of(self._beta, victim.bounds),
-        )
-        linear = victim.loop(linear_const, weight_l1=self._beta / LEARNING_RATE)
+        schedule = Schedule.of(self._beta, victim.bounds, self._iterations)
+        minimize = victim.loop(inner_loop, beta=self._beta, schedule=schedule)
         fixed = tf.constant(images), tf.constant(labels)
 
         def solve_one(confidence: float) -> dict[str, AttackResult]:
-            kappa = tf.fill([len(images)], float(confidence))
-            const = linear(*fixed, kappa)
-            runs = []
-            for start in STARTS:
-                runs.append(minimize(*fixed, start * const, kappa))
-                after_step()
+            best = minimize(*fixed, tf.fill([len(images)], float(confidence)))
+            after_step()
             results = {}
-            for rule in runs[0]:
-                best = functools.reduce(keep, [run[rule] for run in runs])
-                score, example, multipliers = map(np.asarray, best)
+            for rule, of in best.items():
+                score, example, multipliers = map(np.asarray, of)
                 const = multipliers[:, 0].astype(np.float64)
                 results[rule] = measured(images, example, np.isfinite(score), const)
             return results
@@ -134,28 +129,78 @@ class PrimalDualSearch:
         return [solve_one(confidence) for confidence in confidences]
 
 
-def linear_const(
+def inner_loop(
     ask: Callable[[tf.Tensor], Answer],
     targeted: bool,
     bounds: tuple[float, float],
-    weight_l1: float,
+    beta: float,
+    schedule: Schedule,
 ) -> Callable:
-    """The c with which ||d||_2^2 + weight_l1 ||d||_1 + c * hinge has its least value beyond the
+    """The runs, each from a c of its own; of each image the best example by each rule."""
+
+    def run(x0, labels, confidence, first):
+        x, y, const, best = x0, x0, first, none_yet(x0, first)
+        for k in tf.range(schedule.iterations):
+            step = tf.cast(k, tf.float32)
+            part = step / schedule.iterations
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                answer = ask(x)
+                holds = met(answer, labels, confidence, targeted)
+                found = tf.reduce_all(holds, axis=1)
+                best = bettered(best, x, x0, found, const, beta)
+
+                factor = tf.exp(between(schedule.dual_step, part))
+                const *= tf.where(holds, 1 / factor, factor)
+                const = tf.minimum(const, schedule.farthest * first)
+                excess = losses(answer, labels, confidence, targeted)
+                loss = tf.reduce_sum(const * excess, axis=1)
+            stride = between(schedule.stride, part)
+            rate = stride * LEARNING_RATE * tf.sqrt(1 - part)
+            descent = rate * (tape.gradient(loss, x) + 2 * (y - x0))
+            momentum = step / (step + 3)
+            x, y = proceed(x, y, x0, descent, stride * beta, momentum, bounds)
+        return best
+
+    def minimize(x0, labels, confidence):
+        const = linear_const(ask, x0, labels, confidence, targeted, beta)
+        runs = [run(x0, labels, confidence, start * const) for start in schedule.starts]
+        best = runs[0]
+        for other in runs[1:]:
+            best = {rule: keep(best[rule], other[rule]) for rule in best}
+        return best
+
+    return minimize
+
+
+def linear_const(
+    ask: Callable[[tf.Tensor], Answer],
+    x0: tf.Tensor,
+    labels: tf.Tensor,
+    confidence: tf.Tensor,
+    targeted: bool,
+    beta: float,
+) -> tf.Tensor:
+    """The c with which ||d||_2^2 + 100 beta ||d||_1 + c * hinge has its least value beyond the
     boundary of the classifier's linearisation, or somewhat less: the sum of what either
     distance would need by itself.
+
+    Args:
+        ask: what answers for images.
+        x0: the images, [N, H, W, C]. labels: int [N]. confidence: kappa, [N].
+        targeted: whether to reach the labels.
+        beta: weight of the L1 norm.
+
+    Returns:
+        For the margin and for each constraint the same, [N, 1 + J].
     """
-
-    def const(x0, labels, confidence):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x0)
-            columns, _ = gaps(ask(x0), labels, confidence, targeted)
-            gap = columns[:, 0]
-        gradient = tape.gradient(gap, x0)
-        square = tf.reduce_sum(gradient**2, axis=[1, 2, 3])
-        steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3])
-        gap = tf.maximum(gap, 1e-3)
-        const = 2 * gap / (square + 1e-12) + weight_l1 / (steepest + 1e-12)
-        others = tf.ones_like(columns[:, 1:]) * const[:, None]
-        return tf.concat([const[:, None], others], axis=1)
-
-    return const
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x0)
+        columns, _ = gaps(ask(x0), labels, confidence, targeted)
+        gap = columns[:, 0]
+    gradient = tape.gradient(gap, x0)
+    square = tf.reduce_sum(gradient**2, axis=[1, 2, 3])
+    steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3])
+    gap = tf.maximum(gap, 1e-3)
+    const = 2 * gap / (square + 1e-12) + beta / LEARNING_RATE / (steepest + 1e-12)
+    return tf.ones_like(columns) * const[:, None]

@@ -14,7 +14,7 @@ from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, hinge, im
 from tests.attacks.test_elastic_net import GOLDEN, distances
 from tests.attacks.test_properties import craft
 
-BETA, GRADIENTS = 0.01, 200
+BETA, GRADIENTS = 0.01, 240
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +48,17 @@ def geometric(ends, part):
 
 
 @either_model
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize(
     ("confidence", "targeted", "farthest"), [(0.0, False, 10.0), (0.5, True, 1.5)]
 )
 def test_every_step_is_that_of_float64(
-    model, confidence, targeted, farthest, monkeypatch
+    model, start, confidence, targeted, farthest, monkeypatch
 ):
-    """Each from where the search stands: EAD's iteration, then c up or down by the sign."""
-    schedule = Schedule.of(BETA, (0, 1))._replace(farthest=farthest)
+    """Each from where a run stands: c up or down by the sign, then EAD's iteration."""
+    count = GRADIENTS // len(STARTS)
+    schedule = Schedule.of(BETA, (0, 1), count)
+    schedule = schedule._replace(farthest=farthest, starts=(start,))
     monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
     x0, labels = victims(model, targeted, 16)
     goal = labels, confidence, targeted
@@ -69,38 +72,55 @@ def test_every_step_is_that_of_float64(
         targeted=targeted,
         search="primal_dual",
     )
-    count = (GRADIENTS - 1) // len(STARTS)
-    calls = np.array(spy.calls[2:-2]).reshape(len(STARTS), count, 2, *x0.shape)
-    np.testing.assert_array_equal(spy.calls[1], x0)
+    seen = np.array(spy.calls[2:-2], np.float64)
+    assert len(seen) == count
+    for first in (spy.calls[1], seen[0]):  # the linearised problem's, the run's
+        np.testing.assert_array_equal(first, x0)
+    first = start * linear(model, x0, *goal)
+    c, before = first, x0
     errors, best = [], {}
-    for start, run in zip(STARTS, calls):
-        first = start * linear(model, x0, *goal)
-        c, before = first, x0
-        np.testing.assert_array_equal(run[0, 0], x0)
-        for k, (y, x) in enumerate(run):
-            part = k / count
-            stride = geometric(schedule.stride, part)
-            gradient = c[:, None, None, None] * hinge(model, y, *goal)[1] + 2 * (y - x0)
-            z = y - stride * 0.01 * np.sqrt(1 - part) * gradient
-            gone = np.abs(z - x0) - stride * BETA
-            expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
-            errors.append(np.abs(x - expected).max(axis=(1, 2, 3)))
-            if k + 1 < count:
-                y_next = x + k / (k + 3) * (x.astype(np.float64) - before)
-                np.testing.assert_allclose(run[k + 1, 0], y_next, rtol=0, atol=1e-5)
-            fooled = hinge(model, x, *goal)[2]
-            for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
-                score = np.where(fooled, distance, np.inf)
-                best[rule] = np.minimum(best.get(rule, np.inf), score)
-            step = geometric(schedule.dual_step, part)
-            c = c * np.exp(np.where(fooled, -step, step))
-            c, before = np.minimum(c, schedule.farthest * first), x
+    for k, x in enumerate(seen):
+        part = k / count
+        _, gradient, fooled = hinge(model, x, *goal)
+        for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
+            score = np.where(fooled, distance, np.inf)
+            best[rule] = np.minimum(best.get(rule, np.inf), score)
+        step = geometric(schedule.dual_step, part)
+        c = np.minimum(c * np.exp(np.where(fooled, -step, step)), farthest * first)
+        y = x + (k - 1) / (k + 2) * (x - before)
+        before = x
+        stride = geometric(schedule.stride, part)
+        descent = c[:, None, None, None] * gradient + 2 * (y - x0)
+        z = y - stride * 0.01 * np.sqrt(1 - part) * descent
+        gone = np.abs(z - x0) - stride * BETA
+        expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
+        if k + 1 < count:
+            errors.append(np.abs(seen[k + 1] - expected).max(axis=(1, 2, 3)))
     # an image that stands within rounding of the kink may step either way
     assert (np.array(errors) > 1e-4).mean() < 1e-3
     for rule, result in found.items():
         distance = distances(result.adversarial, x0, BETA)[rule == "L1"]
         assert result.success.all()
         np.testing.assert_allclose(distance, best[rule], rtol=1e-4)
+
+
+def test_each_image_has_the_better_of_the_runs(model, monkeypatch):
+    x, labels = victims(model)
+    schedule = Schedule.of(BETA, (0, 1), 100)
+    found = []
+    for starts in (STARTS, *((start,) for start in STARTS)):
+        monkeypatch.setattr(
+            Schedule, "of", lambda *_, starts=starts: schedule._replace(starts=starts)
+        )
+        found.append(elastic_net(model, x, labels, search="primal_dual"))
+    both, *alone = found
+    for index, rule in enumerate(("EN", "L1")):
+        distance, *others = (
+            distances(of[rule].adversarial, x)[index] for of in (both, *alone)
+        )
+        assert all(of[rule].success.all() for of in found)
+        assert all((distance < other).any() for other in others)
+        np.testing.assert_array_equal(distance, np.minimum(*others))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +136,7 @@ def test_every_step_is_that_of_float64(
 )
 def test_no_stride_shrinks_by_more_than_the_largest_published_beta(beta, bounds, first):
     """Unless the published one does."""
-    assert Schedule.of(beta, bounds).stride == pytest.approx((first, 1))
+    assert Schedule.of(beta, bounds, 10).stride == pytest.approx((first, 1))
 
 
 def linear(model, x0, labels, confidence, targeted):
@@ -132,9 +152,8 @@ def linear(model, x0, labels, confidence, targeted):
 def test_the_first_c_is_the_linearised_problems(model, targeted):
     x0, labels = victims(model, targeted)
     ask = asking(model, constraints=None)
-    found = linear_const(ask, targeted, (0, 1), BETA / 0.01)(
-        tf.constant(x0), tf.constant(labels), tf.fill([len(x0)], 0.5)
-    )
+    goal = tf.constant(labels), tf.fill([len(x0)], 0.5), targeted
+    found = linear_const(ask, tf.constant(x0), *goal, BETA)
     expected = linear(model, x0.astype(np.float64), labels, 0.5, targeted)
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
 
@@ -294,14 +313,13 @@ def test_xla_gives_the_same(model):
 
 
 def test_the_default_budget_and_half_of_it(model):
-    """Counted by a classifier that keeps what it is asked for: y and x of each iteration."""
+    """Counted by a classifier that keeps what it is asked for: the images, each iterate."""
     x, labels = victims(model, count=16)
     taken = {}
     for budget in (None, GRADIENTS, GRADIENTS // 2, 4):
         spy = Spy(model)
         found = elastic_net(spy, x, labels, search="primal_dual", gradients=budget)
-        asked = len(spy.calls) - 1 - len(found)  # checks, verification
-        taken[budget] = 1 + (asked - 1) // 2
+        taken[budget] = len(spy.calls) - 1 - len(found)  # checks, verification
     assert taken[None] == taken[GRADIENTS]
     for budget in (GRADIENTS, GRADIENTS // 2, 4):  # one, and runs of the same length
         assert budget - len(STARTS) < taken[budget] <= budget
