@@ -18,9 +18,8 @@ from attacks.victim import Victim
 UNBOUNDED = 1e10  # the originals' upper bound on c while no c has succeeded
 REPEAT_FROM = 10  # with so many steps, the last one runs at the upper bound
 
-# One run: (images, labels, const, confidence) -> {rule: (score [n], example [n, H, W, C])}, the
-# best successful iterate of each image by each rule; the score is inf where none was. Where c
-# moves, the one of that iterate follows, [n].
+# One run: (images, labels, const, confidence) -> {rule: (score [n], example [n, H, W, C], ...)},
+# the best successful iterate of each image by each rule; the score is inf where none was.
 Minimize = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], dict]
 
 
