@@ -5,33 +5,106 @@ Chen et al., "EAD: Elastic-Net Attacks to Deep Neural Networks via Adversarial E
 Algorithm for Linear Inverse Problems", SIAM J. Imaging Sciences 2009.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tensorflow as tf
 
-from attacks.objective import keep
+from attacks.objective import Answer, bettered, losses, met
 
 LEARNING_RATE = 0.01  # of the first iteration, as published
 
 
-def proceed(
-    x: tf.Tensor,
-    y: tf.Tensor,
-    x0: tf.Tensor,
-    descent: tf.Tensor,
-    beta: float | tf.Tensor,
-    momentum: tf.Tensor,
+class Goal(NamedTuple):
+    """What is asked for, image by image.
+
+    Attributes:
+        x0: the images, [N, H, W, C].
+        labels: int [N].
+        confidence: kappa, [N].
+    """
+
+    x0: tf.Tensor
+    labels: tf.Tensor
+    confidence: tf.Tensor
+
+
+class State(NamedTuple):
+    """Where a minimisation is.
+
+    Attributes:
+        x: x_k, [N, H, W, C].
+        y: where the next gradient is taken, likewise.
+        best: {rule: (distance [N], example [N, H, W, C], its c [N, 1 + J])}.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    best: dict[str, tuple]
+
+
+def at_rest(x0: tf.Tensor, const: tf.Tensor) -> State:
+    """A minimisation that begins at the images, with the c that it begins with."""
+    nothing = tf.fill(tf.shape(x0)[:1], float("inf")), x0, const
+    return State(x0, x0, {"EN": nothing, "L1": nothing})
+
+
+def iteration(
+    ask: Callable[[tf.Tensor], Answer],
+    targeted: bool,
     bounds: tuple[float, float],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """x_{k+1} = S_beta(y_k - descent), and y_{k+1}, beyond it by momentum (x_{k+1} - x_k).
+    beta: float,
+) -> Callable:
+    """One iteration on c * hinge + ||x - x0||_2^2 + beta ||x - x0||_1, for any c.
 
     Args:
-        x: x_k, [N, H, W, C]. y: likewise. x0: the images, likewise.
-        descent: the rate times a gradient, likewise.
-        beta: what the step is shrunk by.
-        momentum: at least 0.
+        ask: what answers for images.
+        targeted: whether to reach the labels.
         bounds: least and largest value of a pixel.
+        beta: weight of the L1 norm under the rule EN.
     """
-    x_next = shrink(y - descent, x0, beta, bounds)
-    return x_next, x_next + momentum * (x_next - x)
+
+    def iterate(
+        goal: Goal,
+        state: State,
+        const: tf.Tensor,
+        rate: tf.Tensor,
+        threshold: float | tf.Tensor,
+        momentum: tf.Tensor,
+    ) -> tuple[State, tf.Tensor]:
+        """x_{k+1} = S(y_k - rate * gradient), and y_{k+1}, beyond it by the last step.
+
+        Args:
+            goal: what is asked for.
+            state: where the minimisation is.
+            const: c, [N, 1 + J].
+            rate: of the gradient.
+            threshold: of the shrinkage S.
+            momentum: what of the last step y goes beyond x.
+
+        Returns:
+            The state, and whether x fools the classifier and each constraint holds, bool
+            [N, 1 + J].
+        """
+        x0, labels, confidence = goal
+        x, y, best = state
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(y)
+            excess = losses(ask(y), labels, confidence, targeted)
+            loss = tf.reduce_sum(const * excess, axis=1)
+            loss += tf.reduce_sum((y - x0) ** 2, axis=[1, 2, 3])
+        x_next = shrink(y - rate * tape.gradient(loss, y), x0, threshold, bounds)
+        y = x_next + momentum * (x_next - x)
+        x = x_next
+
+        holds = met(ask(x), labels, confidence, targeted)
+        l1 = tf.reduce_sum(tf.abs(x - x0), axis=[1, 2, 3])
+        en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
+        found = tf.reduce_all(holds, axis=1)
+        best = bettered(best, {"EN": en, "L1": l1}, found, x, const)
+        return State(x, y, best), holds
+
+    return iterate
 
 
 def shrink(
@@ -45,34 +118,3 @@ def shrink(
     difference = z - x0
     shrunk = tf.clip_by_value(z - tf.sign(difference) * beta, low, high)
     return tf.where(tf.abs(difference) <= beta, x0, shrunk)
-
-
-def none_yet(x0: tf.Tensor, const: tf.Tensor) -> dict[str, tuple]:
-    """The best by each rule before anything was tried; see `bettered`."""
-    nothing = tf.fill(tf.shape(x0)[:1], float("inf")), x0, const
-    return {"EN": nothing, "L1": nothing}
-
-
-def bettered(
-    best: dict[str, tuple],
-    x: tf.Tensor,
-    x0: tf.Tensor,
-    found: tf.Tensor,
-    const: tf.Tensor,
-    beta: float,
-) -> dict[str, tuple]:
-    """The best by each rule, x among them where it is an example.
-
-    Args:
-        best: {rule: (distance [N], example [N, H, W, C], its c [N, 1 + J])}.
-        x: [N, H, W, C]. x0: likewise.
-        found: bool [N], whether x is an example.
-        const: c, [N, 1 + J].
-        beta: weight of the L1 norm under the rule EN.
-    """
-    l1 = tf.reduce_sum(tf.abs(x - x0), axis=[1, 2, 3])
-    en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
-    return {
-        rule: keep(best[rule], (tf.where(found, distance, float("inf")), x, const))
-        for rule, distance in (("EN", en), ("L1", l1))
-    }

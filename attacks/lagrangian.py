@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from attacks.objective import Answer, gaps, keep, met, per_image
+from attacks.objective import Answer, bettered, gaps, met, per_image
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
@@ -124,7 +124,8 @@ def inner_loop(
                 together = tf.reduce_sum(shares * gap, axis=1)
             gradient = tape.gradient(together, x)
             found = tf.reduce_all(met(answer, labels, confidence, targeted), axis=1)
-            best = bettered(best, rules, found, x0, x, exp(log_c)[:, 0])
+            far = distances(rules, x0, x)
+            best = bettered(best, far, found, x, exp(log_c)[:, 0])
 
             part = tf.cast(k, tf.float32) / rule.iterations
             primal = between(rule.primal_step, part)
@@ -213,23 +214,13 @@ def held_back(
     return tf.minimum(1.0, STRONGEST * primal * its_length / (length + 1e-12))
 
 
-def bettered(
-    best: dict,
-    rules: Sequence[Rule],
-    found: tf.Tensor,
-    x0: tf.Tensor,
-    x: tf.Tensor,
-    multiplier: tf.Tensor,
-) -> dict:
-    """The best by each rule, x among them where it is an example."""
+def distances(
+    rules: Sequence[Rule], x0: tf.Tensor, x: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """How far x is from x0 by each rule, {name: [N]}."""
     squared = tf.reduce_sum((x - x0) ** 2, [1, 2, 3])
     absolute = tf.reduce_sum(tf.abs(x - x0), [1, 2, 3])
-    kept = {}
-    for rule in rules:
-        distance = rule.weight_l2 * squared + rule.weight_l1 * absolute
-        score = tf.where(found, distance, float("inf"))
-        kept[rule.name] = keep(best[rule.name], (score, x, multiplier))
-    return kept
+    return {r.name: r.weight_l2 * squared + r.weight_l1 * absolute for r in rules}
 
 
 def proximal_step(

@@ -5,6 +5,7 @@ Carlini & Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 20
 lies above its thresholds is added (Carlini & Wagner 2017, arXiv 1711.08478, section 4).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -129,6 +130,28 @@ def keep(best: tuple, other: tuple) -> tuple:
         return tf.where(tf.reshape(better, [-1, *ones]), two, one)
 
     return tuple(chosen(one, two) for one, two in zip(best, other, strict=True))
+
+
+def bettered(
+    best: Mapping[str, tuple],
+    distances: Mapping[str, tf.Tensor],
+    found: tf.Tensor,
+    x: tf.Tensor,
+    const: tf.Tensor,
+) -> dict[str, tuple]:
+    """The best by each rule, x among them where it is an example.
+
+    Args:
+        best: {rule: (distance [N], example [N, H, W, C], its c)}.
+        distances: of x, {rule: [N]}.
+        found: bool [N], whether x is an example.
+        x: [N, H, W, C].
+        const: c, [N, ...].
+    """
+    return {
+        rule: keep(best[rule], (tf.where(found, distance, float("inf")), x, const))
+        for rule, distance in distances.items()
+    }
 
 
 def per_image(values: tf.Tensor) -> tf.Tensor:

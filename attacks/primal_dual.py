@@ -4,18 +4,14 @@ The published search bisects c and minimises anew for each. Its examples do not 
 objective: the iteration shrinks by beta whatever its step, so at a step of 0.01 it goes toward
 the least ||d||_2^2 + 100 beta ||d||_1 + c * hinge, and the example that is kept is one that it
 passes on the way. What such examples are like, and whom else they fool, is a matter of the
-iteration. So it stays (`attacks.fista`), and c takes another course: at each iterate log c
-falls where it fools the classifier and rises where it does not, by the sign alone, so that it
-does not depend on the logits' scale, and by less and less; to ten times its first value at
-most, because where the margin is far off c rises for as long as the example is under way, and
+iteration. So it stays (`attacks.fista`), and c takes another course: after each iteration log c
+falls where the example fools the classifier and rises where it does not, by the sign alone, so
+that it does not depend on the logits' scale, and by less and less; to ten times its first value
+at most, because where the margin is far off c rises for as long as the example is under way, and
 what a c that is far too large saturates, shrinkage does not bring back. Step and shrinkage are
 longer than published at first where beta is small, both by the same factor, so that what the
 iteration goes toward stays the same; never so long that a pixel is moved by more than with the
 largest published beta, because what is moved farther is sparser, and so of another kind.
-
-The hinge's gradient is taken where the classifier is asked for the sake of c, at x_k, instead
-of at y_k, beyond it; so one pass forward and one back serve the gradient, c and the choice of
-the best iterate.
 
 Two runs begin with larger c than a linear classifier would need: their iterates cross the
 boundary sooner and come back from farther beyond as c falls; they end in different places,
@@ -23,7 +19,7 @@ and the best example of each image is kept. They depend on nothing of each other
 TensorFlow computes both at a time. An image's result at one confidence depends on no other
 confidence.
 
-By default 240 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 200 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
@@ -35,14 +31,14 @@ import numpy as np
 import tensorflow as tf
 
 from attacks.checks import InputError, check_settings
-from attacks.fista import LEARNING_RATE, bettered, none_yet, proceed
+from attacks.fista import LEARNING_RATE, Goal, at_rest, iteration
 from attacks.lagrangian import between
-from attacks.objective import Answer, gaps, keep, losses, met
+from attacks.objective import Answer, gaps, keep
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
 LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
-STARTS = (3.0, 15.0)  # see `Schedule`
+STARTS = (2.0, 12.0)  # see `Schedule`
 
 
 class Schedule(NamedTuple):
@@ -90,7 +86,7 @@ class PrimalDualSearch:
             an iteration.
     """
 
-    def __init__(self, *, beta: float, gradients: int = 240):
+    def __init__(self, *, beta: float, gradients: int = 200):
         check_settings(gradients=gradients)
         least = 1 + len(STARTS)  # the first is taken for the linearised problem
         if gradients < least:
@@ -138,33 +134,27 @@ def inner_loop(
 ) -> Callable:
     """The runs, each from a c of its own; of each image the best example by each rule."""
 
-    def run(x0, labels, confidence, first):
-        x, y, const, best = x0, x0, first, none_yet(x0, first)
+    iterate = iteration(ask, targeted, bounds, beta)
+
+    def run(goal, first):
+        state, const = at_rest(goal.x0, first), first
         for k in tf.range(schedule.iterations):
             step = tf.cast(k, tf.float32)
             part = step / schedule.iterations
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(x)
-                answer = ask(x)
-                holds = met(answer, labels, confidence, targeted)
-                found = tf.reduce_all(holds, axis=1)
-                best = bettered(best, x, x0, found, const, beta)
-
-                factor = tf.exp(between(schedule.dual_step, part))
-                const *= tf.where(holds, 1 / factor, factor)
-                const = tf.minimum(const, schedule.farthest * first)
-                excess = losses(answer, labels, confidence, targeted)
-                loss = tf.reduce_sum(const * excess, axis=1)
             stride = between(schedule.stride, part)
             rate = stride * LEARNING_RATE * tf.sqrt(1 - part)
-            descent = rate * (tape.gradient(loss, x) + 2 * (y - x0))
-            momentum = step / (step + 3)
-            x, y = proceed(x, y, x0, descent, stride * beta, momentum, bounds)
-        return best
+            beyond = step / (step + 3)
+            state, holds = iterate(goal, state, const, rate, stride * beta, beyond)
+
+            factor = tf.exp(between(schedule.dual_step, part))
+            const *= tf.where(holds, 1 / factor, factor)
+            const = tf.minimum(const, schedule.farthest * first)
+        return state.best
 
     def minimize(x0, labels, confidence):
         const = linear_const(ask, x0, labels, confidence, targeted, beta)
-        runs = [run(x0, labels, confidence, start * const) for start in schedule.starts]
+        goal = Goal(x0, labels, confidence)
+        runs = [run(goal, start * const) for start in schedule.starts]
         best = runs[0]
         for other in runs[1:]:
             best = {rule: keep(best[rule], other[rule]) for rule in best}

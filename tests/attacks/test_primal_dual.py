@@ -14,7 +14,7 @@ from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, hinge, im
 from tests.attacks.test_elastic_net import GOLDEN, distances
 from tests.attacks.test_properties import craft
 
-BETA, GRADIENTS = 0.01, 240
+BETA, GRADIENTS = 0.01, 200
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def geometric(ends, part):
 def test_every_step_is_that_of_float64(
     model, start, confidence, targeted, farthest, monkeypatch
 ):
-    """Each from where a run stands: c up or down by the sign, then EAD's iteration."""
-    count = GRADIENTS // len(STARTS)
+    """Each from where a run stands: EAD's iteration, then c up or down by the sign."""
+    count = (GRADIENTS - 1) // len(STARTS)
     schedule = Schedule.of(BETA, (0, 1), count)
     schedule = schedule._replace(farthest=farthest, starts=(start,))
     monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
@@ -72,30 +72,30 @@ def test_every_step_is_that_of_float64(
         targeted=targeted,
         search="primal_dual",
     )
-    seen = np.array(spy.calls[2:-2], np.float64)
-    assert len(seen) == count
-    for first in (spy.calls[1], seen[0]):  # the linearised problem's, the run's
+    run = np.array(spy.calls[2:-2]).reshape(count, 2, *x0.shape)
+    for first in (spy.calls[1], run[0, 0]):  # the linearised problem's, the run's
         np.testing.assert_array_equal(first, x0)
     first = start * linear(model, x0, *goal)
     c, before = first, x0
     errors, best = [], {}
-    for k, x in enumerate(seen):
+    for k, (y, x) in enumerate(run):
         part = k / count
-        _, gradient, fooled = hinge(model, x, *goal)
+        stride = geometric(schedule.stride, part)
+        gradient = c[:, None, None, None] * hinge(model, y, *goal)[1] + 2 * (y - x0)
+        z = y - stride * 0.01 * np.sqrt(1 - part) * gradient
+        gone = np.abs(z - x0) - stride * BETA
+        expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
+        errors.append(np.abs(x - expected).max(axis=(1, 2, 3)))
+        if k + 1 < count:
+            y_next = x + k / (k + 3) * (x.astype(np.float64) - before)
+            np.testing.assert_allclose(run[k + 1, 0], y_next, rtol=0, atol=1e-5)
+        fooled = hinge(model, x, *goal)[2]
         for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
             score = np.where(fooled, distance, np.inf)
             best[rule] = np.minimum(best.get(rule, np.inf), score)
         step = geometric(schedule.dual_step, part)
         c = np.minimum(c * np.exp(np.where(fooled, -step, step)), farthest * first)
-        y = x + (k - 1) / (k + 2) * (x - before)
         before = x
-        stride = geometric(schedule.stride, part)
-        descent = c[:, None, None, None] * gradient + 2 * (y - x0)
-        z = y - stride * 0.01 * np.sqrt(1 - part) * descent
-        gone = np.abs(z - x0) - stride * BETA
-        expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
-        if k + 1 < count:
-            errors.append(np.abs(seen[k + 1] - expected).max(axis=(1, 2, 3)))
     # an image that stands within rounding of the kink may step either way
     assert (np.array(errors) > 1e-4).mean() < 1e-3
     for rule, result in found.items():
@@ -313,13 +313,14 @@ def test_xla_gives_the_same(model):
 
 
 def test_the_default_budget_and_half_of_it(model):
-    """Counted by a classifier that keeps what it is asked for: the images, each iterate."""
+    """Counted by a classifier that keeps what it is asked for: y and x of each iteration."""
     x, labels = victims(model, count=16)
     taken = {}
     for budget in (None, GRADIENTS, GRADIENTS // 2, 4):
         spy = Spy(model)
         found = elastic_net(spy, x, labels, search="primal_dual", gradients=budget)
-        taken[budget] = len(spy.calls) - 1 - len(found)  # checks, verification
+        asked = len(spy.calls) - 1 - len(found)  # checks, verification
+        taken[budget] = 1 + (asked - 1) // 2
     assert taken[None] == taken[GRADIENTS]
     for budget in (GRADIENTS, GRADIENTS // 2, 4):  # one, and runs of the same length
         assert budget - len(STARTS) < taken[budget] <= budget
