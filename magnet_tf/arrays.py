@@ -89,6 +89,23 @@ def in_batches(function: Callable, x: np.ndarray, batch_size: int = BATCH_SIZE) 
     return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)
 
 
+def compiled(function: Callable, shape: tuple[int, ...]) -> Callable:
+    """The function as one graph, whose independent parts TensorFlow computes at a time.
+
+    Under another backend the function itself.
+
+    Args:
+        function: of a tensor [n, *shape], of tensors alone.
+        shape: of what one of the n is.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    batch = tf.TensorSpec((None, *shape), "float32")
+    return tf.function(function, input_signature=[batch], autograph=False)
+
+
 def predicted(
     model: keras.Model, x: np.ndarray, batch_size: int = BATCH_SIZE
 ) -> np.ndarray:

@@ -15,13 +15,25 @@ from magnet_tf import files, once, sharing
 from magnet_tf.arrays import (
     BATCH_SIZE,
     check_images,
+    compiled,
     image_shape,
     in_batches,
     takes_arrays,
 )
-from magnet_tf.detectors import check_model, relative_excess
+from magnet_tf.detectors import (
+    DivergenceDetector,
+    ReconstructionDetector,
+    check_model,
+    relative_excess,
+)
 from magnet_tf.errors import InputError, InputTypeError, UserError
 from magnet_tf.keras_files import SavedModelError, refusal
+from magnet_tf.reformers import IdentityReformer, Reformer
+
+OWN_PARTS = Reformer, IdentityReformer, ReconstructionDetector, DivergenceDetector
+COMPILED_FROM = (
+    4 * BATCH_SIZE
+)  # images; to make a graph takes as long as to ask for so many
 
 
 class NotCalibratedError(UserError, RuntimeError):
@@ -385,10 +397,25 @@ def _run(magnets: Sequence[MagNet], x: np.ndarray, batch_size: int) -> list[dict
 
     for magnet in magnets:
         x = check_images(x, magnet.image_shape)
+    if len(x) >= COMPILED_FROM and all(map(_is_one_graph, magnets)):
+        ask = compiled(ask, x.shape[1:])
     outputs = in_batches(ask, x, batch_size)
     for of_one in outputs:
         check_logits(of_one["logits"])
     return outputs
+
+
+def _is_one_graph(magnet: MagNet) -> bool:
+    """Whether it is made of this package's parts and of models that are graphs of layers.
+
+    What others' parts compute may be in NumPy, or differ from call to call.
+    """
+    parts = [magnet.reformer, *magnet.detectors.values()]
+    held = [magnet.classifier, *(of for part in parts for of in vars(part).values())]
+    models = [of for of in held if isinstance(of, keras.Model)]
+    return all(type(part) in OWN_PARTS for part in parts) and all(
+        hasattr(model, "inputs") for model in models
+    )
 
 
 def _check_mapping(what: str, given: object, value: str = "number") -> None:
