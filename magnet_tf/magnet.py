@@ -31,9 +31,8 @@ from magnet_tf.keras_files import SavedModelError, refusal
 from magnet_tf.reformers import IdentityReformer, Reformer
 
 OWN_PARTS = Reformer, IdentityReformer, ReconstructionDetector, DivergenceDetector
-COMPILED_FROM = (
-    4 * BATCH_SIZE
-)  # images; to make a graph takes as long as to ask for so many
+MODELS_OF_PARTS = "autoencoder", "classifier", "prober"
+COMPILED_FROM = 4 * BATCH_SIZE  # to make a graph takes as long as some hundred images
 
 
 class NotCalibratedError(UserError, RuntimeError):
@@ -411,8 +410,8 @@ def _is_one_graph(magnet: MagNet) -> bool:
     What others' parts compute may be in NumPy, or differ from call to call.
     """
     parts = [magnet.reformer, *magnet.detectors.values()]
-    held = [magnet.classifier, *(of for part in parts for of in vars(part).values())]
-    models = [of for of in held if isinstance(of, keras.Model)]
+    held = [getattr(part, name, None) for part in parts for name in MODELS_OF_PARTS]
+    models = [magnet.classifier, *(model for model in held if model is not None)]
     return all(type(part) in OWN_PARTS for part in parts) and all(
         hasattr(model, "inputs") for model in models
     )

@@ -257,6 +257,51 @@ def test_the_verdict_does_not_depend_on_the_batch_size(magnet):
         assert_same_verdict(again, together, rtol=1e-5, atol=1e-5)
 
 
+class Counting(layers.Layer):
+    """Hands images on, and counts how often Python asks it to."""
+
+    count = 0
+
+    def call(self, x):
+        self.count += 1
+        return x
+
+
+class InNumPy(Brightness):
+    """As somebody may write one who does not think of graphs."""
+
+    def mark(self, x):
+        return super().mark(ops.convert_to_numpy(x))
+
+
+@pytest.mark.parametrize(
+    ("others", "asked"),
+    [
+        ({}, 1),
+        ({"mine": InNumPy()}, 5),
+        ({"mine": ReconstructionDetector(layers.Rescaling(0.5))}, 5),
+    ],
+)
+def test_many_images_are_judged_as_a_graph_where_all_parts_are_one(others, asked):
+    """Of 300 images each 64 are a batch; of a graph Python sees one."""
+    counting = Counting()
+    small = keras.Sequential([layers.Input(SHAPE), counting, layers.Rescaling(0.9)])
+    detectors = {"I": ReconstructionDetector(small, p=2), **others}
+    magnet = MagNet(classifier(), Reformer(small), detectors)
+    x = images(300)
+    magnet.set_thresholds(dict.fromkeys(detectors, 0.003))
+    counting.count = 0
+    verdict = magnet.judge(x)
+    assert counting.count == asked
+    np.testing.assert_allclose(
+        verdict.marks["I"], ((0.1 * x) ** 2).mean((1, 2, 3)), rtol=1e-5
+    )
+    for index in (0, 299):
+        one = magnet.judge(x[index : index + 1])
+        assert one.passed[0] == verdict.passed[index]
+        np.testing.assert_allclose(one.logits[0], verdict.logits[index], rtol=1e-5)
+
+
 def test_a_verdict_prints_as_a_summary():
     magnet = marking({"dark": Brightness(), "bright": Brightness(2.0)})
     magnet.set_thresholds({"dark": 0.5, "bright": 0.5})
