@@ -1,4 +1,4 @@
-"""EAD's iteration, which its searches share: a step of FISTA, and the best iterates by each rule.
+"""What EAD's searches share: a step of FISTA, and the best of its iterates by each rule.
 
 Chen et al., "EAD: Elastic-Net Attacks to Deep Neural Networks via Adversarial Examples", AAAI
 2018 (arXiv 1709.04114), algorithm 1; Beck & Teboulle, "A Fast Iterative Shrinkage-Thresholding
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from attacks.objective import Answer, bettered, losses, met
+from attacks.objective import Answer, bettered, losses
 
 LEARNING_RATE = 0.01  # of the first iteration, as published
 
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
     Attributes:
         x: x_k, [N, H, W, C].
-        y: where the next gradient is taken, likewise.
+        y: y_k, beyond it by momentum, likewise.
         best: {rule: (distance [N], example [N, H, W, C], its c [N, 1 + J])}.
     """
 
@@ -49,62 +49,63 @@ def at_rest(x0: tf.Tensor, const: tf.Tensor) -> State:
     return State(x0, x0, {"EN": nothing, "L1": nothing})
 
 
-def iteration(
+def gradient_at(
+    point: tf.Tensor,
     ask: Callable[[tf.Tensor], Answer],
+    goal: Goal,
     targeted: bool,
+    const: tf.Tensor,
+) -> tf.Tensor:
+    """Of c * hinge + ||point - x0||_2^2, [N, H, W, C]."""
+    x0, labels, confidence = goal
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(point)
+        excess = losses(ask(point), labels, confidence, targeted)
+        loss = tf.reduce_sum(const * excess, axis=1)
+        loss += tf.reduce_sum((point - x0) ** 2, axis=[1, 2, 3])
+    return tape.gradient(loss, point)
+
+
+def proceed(
+    state: State,
+    x0: tf.Tensor,
+    descent: tf.Tensor,
+    threshold: float | tf.Tensor,
+    momentum: tf.Tensor,
     bounds: tuple[float, float],
-    beta: float,
-) -> Callable:
-    """One iteration on c * hinge + ||x - x0||_2^2 + beta ||x - x0||_1, for any c.
+) -> State:
+    """x_{k+1} = S(y_k - descent), and y_{k+1}, beyond it by momentum (x_{k+1} - x_k).
 
     Args:
-        ask: what answers for images.
-        targeted: whether to reach the labels.
+        state: where the minimisation is.
+        x0: the images, [N, H, W, C].
+        descent: the rate times a gradient, likewise.
+        threshold: of the shrinkage S.
+        momentum: at least 0.
         bounds: least and largest value of a pixel.
+    """
+    x = shrink(state.y - descent, x0, threshold, bounds)
+    return state._replace(x=x, y=x + momentum * (x - state.x))
+
+
+def looked_at(
+    state: State, x0: tf.Tensor, holds: tf.Tensor, const: tf.Tensor, beta: float
+) -> State:
+    """With x among the best by each rule where it is an example.
+
+    Args:
+        state: where the minimisation is.
+        x0: the images, [N, H, W, C].
+        holds: whether x fools the classifier and each constraint holds, bool [N, 1 + J].
+        const: c, [N, 1 + J].
         beta: weight of the L1 norm under the rule EN.
     """
-
-    def iterate(
-        goal: Goal,
-        state: State,
-        const: tf.Tensor,
-        rate: tf.Tensor,
-        threshold: float | tf.Tensor,
-        momentum: tf.Tensor,
-    ) -> tuple[State, tf.Tensor]:
-        """x_{k+1} = S(y_k - rate * gradient), and y_{k+1}, beyond it by the last step.
-
-        Args:
-            goal: what is asked for.
-            state: where the minimisation is.
-            const: c, [N, 1 + J].
-            rate: of the gradient.
-            threshold: of the shrinkage S.
-            momentum: what of the last step y goes beyond x.
-
-        Returns:
-            The state, and whether x fools the classifier and each constraint holds, bool
-            [N, 1 + J].
-        """
-        x0, labels, confidence = goal
-        x, y, best = state
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(y)
-            excess = losses(ask(y), labels, confidence, targeted)
-            loss = tf.reduce_sum(const * excess, axis=1)
-            loss += tf.reduce_sum((y - x0) ** 2, axis=[1, 2, 3])
-        x_next = shrink(y - rate * tape.gradient(loss, y), x0, threshold, bounds)
-        y = x_next + momentum * (x_next - x)
-        x = x_next
-
-        holds = met(ask(x), labels, confidence, targeted)
-        l1 = tf.reduce_sum(tf.abs(x - x0), axis=[1, 2, 3])
-        en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
-        found = tf.reduce_all(holds, axis=1)
-        best = bettered(best, {"EN": en, "L1": l1}, found, x, const)
-        return State(x, y, best), holds
-
-    return iterate
+    x = state.x
+    l1 = tf.reduce_sum(tf.abs(x - x0), axis=[1, 2, 3])
+    en = tf.reduce_sum((x - x0) ** 2, axis=[1, 2, 3]) + beta * l1
+    found = tf.reduce_all(holds, axis=1)
+    best = bettered(state.best, {"EN": en, "L1": l1}, found, x, const)
+    return state._replace(best=best)
 
 
 def shrink(

@@ -1,5 +1,6 @@
 """EAD under the primal-dual search: its steps, its kind of examples, its budget."""
 
+import itertools
 import json
 
 import keras
@@ -9,12 +10,13 @@ import tensorflow as tf
 
 from attacks import InputError, elastic_net, minimum_norm
 from attacks.classifier import asking
-from attacks.primal_dual import STARTS, Schedule, linear_const
+from attacks.primal_dual import Schedule, linear_const
 from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, hinge, images
 from tests.attacks.test_elastic_net import GOLDEN, distances
 from tests.attacks.test_properties import craft
 
-BETA, GRADIENTS = 0.01, 200
+BETA, GRADIENTS = 0.01, 220
+AT_Y, AT_X = 0, 1  # the runs, by where they take their gradients
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +49,26 @@ def geometric(ends, part):
     return ends[0] ** (1 - part) * ends[1] ** part
 
 
+def alone(monkeypatch, run, **changes):
+    """Has the search make one of its two runs, of 60 iterations."""
+    iterations = tuple(60 if index == run else 0 for index in range(2))
+    schedule = Schedule.of(BETA, (0, 1), GRADIENTS)
+    schedule = schedule._replace(iterations=iterations, **changes)
+    monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
+    return schedule
+
+
 @either_model
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("run", [AT_Y, AT_X])
 @pytest.mark.parametrize(
     ("confidence", "targeted", "farthest"), [(0.0, False, 10.0), (0.5, True, 1.5)]
 )
 def test_every_step_is_that_of_float64(
-    model, start, confidence, targeted, farthest, monkeypatch
+    model, run, confidence, targeted, farthest, monkeypatch
 ):
-    """Each from where a run stands: EAD's iteration, then c up or down by the sign."""
-    count = (GRADIENTS - 1) // len(STARTS)
-    schedule = Schedule.of(BETA, (0, 1), count)
-    schedule = schedule._replace(farthest=farthest, starts=(start,))
-    monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
+    """Each from where a run stands: c up or down by the sign at x, and EAD's step."""
+    schedule = alone(monkeypatch, run, farthest=farthest)
+    count = schedule.iterations[run]
     x0, labels = victims(model, targeted, 16)
     goal = labels, confidence, targeted
     spy = Spy(model)
@@ -72,30 +81,44 @@ def test_every_step_is_that_of_float64(
         targeted=targeted,
         search="primal_dual",
     )
-    run = np.array(spy.calls[2:-2]).reshape(count, 2, *x0.shape)
-    for first in (spy.calls[1], run[0, 0]):  # the linearised problem's, the run's
+    calls = np.array(spy.calls[2:-2], np.float64)
+    for first in (spy.calls[1], calls[0]):  # the linearised problem's, the run's
         np.testing.assert_array_equal(first, x0)
-    first = start * linear(model, x0, *goal)
+    # the first run is asked at y_k, then at x_{k+1}; the second at x_k
+    xs = [x0, *calls[1::2]] if run == AT_Y else list(calls)
+    assert len(calls) == (2 * count if run == AT_Y else count)
+    first = schedule.starts[run] * linear(model, x0, *goal)
     c, before = first, x0
     errors, best = [], {}
-    for k, (y, x) in enumerate(run):
-        part = k / count
-        stride = geometric(schedule.stride, part)
-        gradient = c[:, None, None, None] * hinge(model, y, *goal)[1] + 2 * (y - x0)
-        z = y - stride * 0.01 * np.sqrt(1 - part) * gradient
-        gone = np.abs(z - x0) - stride * BETA
-        expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
-        errors.append(np.abs(x - expected).max(axis=(1, 2, 3)))
-        if k + 1 < count:
-            y_next = x + k / (k + 3) * (x.astype(np.float64) - before)
-            np.testing.assert_allclose(run[k + 1, 0], y_next, rtol=0, atol=1e-5)
+
+    def looked_at(x, k):
+        """c after x, and the best by each rule."""
         fooled = hinge(model, x, *goal)[2]
         for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
             score = np.where(fooled, distance, np.inf)
             best[rule] = np.minimum(best.get(rule, np.inf), score)
-        step = geometric(schedule.dual_step, part)
-        c = np.minimum(c * np.exp(np.where(fooled, -step, step)), farthest * first)
+        step = geometric(schedule.dual_step, k / count)
+        return np.minimum(c * np.exp(np.where(fooled, -step, step)), farthest * first)
+
+    for k, (x, x_next) in enumerate(itertools.pairwise(xs)):
+        y = x + (k - 1) / (k + 2) * (x - before)
+        if run == AT_Y:
+            np.testing.assert_allclose(calls[2 * k], y, rtol=0, atol=1e-5)
+        else:
+            c = looked_at(x, k)
+        part = k / count
+        stride = geometric(schedule.stride, part)
+        gradient = hinge(model, y if run == AT_Y else x, *goal)[1]
+        descent = c[:, None, None, None] * gradient + 2 * (y - x0)
+        z = y - stride * 0.01 * np.sqrt(1 - part) * descent
+        gone = np.abs(z - x0) - stride * BETA
+        expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
+        errors.append(np.abs(x_next - expected).max(axis=(1, 2, 3)))
+        if run == AT_Y:
+            c = looked_at(x_next, k)
         before = x
+    if run == AT_X:
+        looked_at(xs[-1], count - 1)
     # an image that stands within rounding of the kink may step either way
     assert (np.array(errors) > 1e-4).mean() < 1e-3
     for rule, result in found.items():
@@ -106,19 +129,18 @@ def test_every_step_is_that_of_float64(
 
 def test_each_image_has_the_better_of_the_runs(model, monkeypatch):
     x, labels = victims(model)
-    schedule = Schedule.of(BETA, (0, 1), 100)
-    found = []
-    for starts in (STARTS, *((start,) for start in STARTS)):
-        monkeypatch.setattr(
-            Schedule, "of", lambda *_, starts=starts: schedule._replace(starts=starts)
-        )
-        found.append(elastic_net(model, x, labels, search="primal_dual"))
-    both, *alone = found
+    both = Schedule.of(BETA, (0, 1), GRADIENTS)._replace(iterations=(60, 60))
+    monkeypatch.setattr(Schedule, "of", lambda *_: both)
+    together = elastic_net(model, x, labels, search="primal_dual")
+    apart = []
+    for run in (AT_Y, AT_X):
+        alone(monkeypatch, run)
+        apart.append(elastic_net(model, x, labels, search="primal_dual"))
     for index, rule in enumerate(("EN", "L1")):
         distance, *others = (
-            distances(of[rule].adversarial, x)[index] for of in (both, *alone)
+            distances(of[rule].adversarial, x)[index] for of in (together, *apart)
         )
-        assert all(of[rule].success.all() for of in found)
+        assert all(of[rule].success.all() for of in (together, *apart))
         assert all((distance < other).any() for other in others)
         np.testing.assert_array_equal(distance, np.minimum(*others))
 
@@ -313,17 +335,22 @@ def test_xla_gives_the_same(model):
 
 
 def test_the_default_budget_and_half_of_it(model):
-    """Counted by a classifier that keeps what it is asked for: y and x of each iteration."""
+    """Counted by a classifier that keeps what it is asked for.
+
+    Each gradient is a call, and each of the first run's has another, at x, beside it.
+    """
     x, labels = victims(model, count=16)
     taken = {}
     for budget in (None, GRADIENTS, GRADIENTS // 2, 4):
         spy = Spy(model)
         found = elastic_net(spy, x, labels, search="primal_dual", gradients=budget)
-        asked = len(spy.calls) - 1 - len(found)  # checks, verification
-        taken[budget] = 1 + (asked - 1) // 2
-    assert taken[None] == taken[GRADIENTS]
-    for budget in (GRADIENTS, GRADIENTS // 2, 4):  # one, and runs of the same length
-        assert budget - len(STARTS) < taken[budget] <= budget
+        taken[budget] = len(spy.calls) - 1 - len(found)  # checks, verification
+    assert taken == {
+        None: 220 + 99,
+        GRADIENTS: 220 + 99,
+        GRADIENTS // 2: 110 + 49,
+        4: 4 + 1,
+    }
 
 
 @pytest.mark.parametrize(
