@@ -4,11 +4,10 @@ Everything random follows from the seed and the step, and a checkpoint holds the
 and the optimizer, so that an interrupted training ends where an uninterrupted one does.
 """
 
-import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -70,21 +69,26 @@ def train(
     with files.locked(path.with_name(f".{path.stem}.lock")):
         if finished := cards.load_or_set_aside(path, **settings):  # in between
             return finished
-        affordable = as_it_pays(recipe)
-        model = fit(build, inputs, targets, affordable, path, settings)
-        made_in = {"computed_in": "bfloat16" if affordable.bfloat16 else "float32"}
-        card = {**settings, **evaluate(model), **made_in, **provenance()}
+        settings["computed_in"] = precision_of(recipe, path, settings)
+        model = fit(build, inputs, targets, recipe, path, settings)
+        card = {**settings, **evaluate(model), **provenance()}
         trained = cards.save(path, model, card)
         checkpoint.path_of(path, settings).unlink(missing_ok=True)
     return trained
 
 
-def as_it_pays(recipe: Recipe) -> Recipe:
-    """The recipe, in float32 where this machine is no faster in bfloat16."""
-    if recipe.bfloat16 and not precision.bfloat16_pays():
-        print("This machine is no faster in bfloat16, so it trains in float32.")
-        return dataclasses.replace(recipe, bfloat16=False)
-    return recipe
+def precision_of(recipe: Recipe, path: Path, settings: Mapping) -> str:
+    """What a training computes in: that in which it began, or what pays on this machine."""
+    if not recipe.bfloat16:
+        return "float32"
+    for begun_in in ("bfloat16", "float32"):
+        of = {**settings, "computed_in": begun_in}
+        if checkpoint.path_of(path, of).exists():
+            return begun_in
+    if precision.bfloat16_pays():
+        return "bfloat16"
+    print("This machine is no faster in bfloat16, so it trains in float32.")
+    return "float32"
 
 
 def fit(
@@ -103,14 +107,15 @@ def fit(
         targets: what it learns to answer, first axis N.
         recipe: epochs, batch size and augmentation.
         path: of the finished model, beside which the checkpoint lies.
-        settings: what determines the result, among it the seed.
+        settings: what determines the result, among it the seed and what is computed in.
     """
     seed, unfinished = settings["seed"], checkpoint.path_of(path, settings)
+    in_bfloat16 = settings["computed_in"] == "bfloat16"
     keras.utils.set_random_seed(seed)
     model = build()
     if recipe.normalised:
         normalise(model, inputs[:64])
-    if recipe.bfloat16:
+    if in_bfloat16:
         model = precision.in_bfloat16(model)
     model.optimizer.build(model.trainable_variables)
     if unfinished.exists():
@@ -140,7 +145,7 @@ def fit(
             if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
                 checkpoint.save(unfinished, model, settings)
                 last_save = time.monotonic()
-    if recipe.bfloat16:
+    if in_bfloat16:
         trained_weights, model = model.get_weights(), build()
         model.set_weights(trained_weights)
     return model

@@ -349,13 +349,17 @@ def test_augmentation_is_used_where_the_recipe_says_so(steps, tmp_path):
     assert (seen[True] != images[order]).any()
 
 
+@pytest.mark.parametrize("pays", [True, False])
 def test_an_interrupted_bfloat16_training_ends_with_the_same_weights(
-    tmp_path, steps, monkeypatch
+    pays, tmp_path, steps, monkeypatch
 ):
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
+    """In what it began, whatever the machine that it goes on with is faster in."""
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pays)
     recipe = Recipe(epochs=4, batch_size=8, augment=True, bfloat16=True)
     path = tmp_path / "model.keras"
     steps.interrupt(path, after=2 * STEPS + 1, recipe=recipe)
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: not pays)
     resumed = train(path, recipe)
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pays)
     assert len(steps.batches) == 2 * STEPS - 1
     assert_same(train(tmp_path / "undisturbed.keras", recipe), resumed)
