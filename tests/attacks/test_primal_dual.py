@@ -370,7 +370,7 @@ def test_the_default_budget_and_half_of_it(model):
             {"gradients": 100},
             "^gradients must be left .* search='primal_dual'",
         ),
-        ("primal_dual", {"gradients": 2}, "^gradients must be at least 3.* got 2"),
+        ("primal_dual", {"gradients": 2}, "^gradients must be at least 4.* got 2"),
         ("primal_dual", {"gradients": 0}, "^gradients must be a whole number above 0"),
         ("primal_dual", {"gradients": 1.5}, "^gradients must be a whole number"),
         ("exact", {"momentum": "nesterov"}, "^momentum must be 'fista', 'original' or"),
