@@ -17,12 +17,12 @@ Two runs begin with larger c than a linear classifier would need: their iterates
 boundary sooner and come back from farther beyond as c falls; they end in different places,
 and the best example of each image is kept. One of them is the published iteration, with the
 gradient at y_k. The other has the hinge's at x_k, where the classifier is asked anyway whether
-x_k fools it; its iterations cost two thirds, and it has a few more. Where the margin is far
+x_k fools it; its iterations spare a pass forward, and it has a few more. Where the margin is far
 off, the first finds nearer examples, and elsewhere the second ones that are more of the
 published kind. The runs depend on nothing of each other, so that TensorFlow computes both at a
 time. An image's result at one confidence depends on no other confidence.
 
-By default 220 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 200 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
@@ -79,7 +79,7 @@ class Schedule(NamedTuple):
         """
         low, high = bounds
         longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
-        at_y = (gradients - 1) * 5 // 11  # the two runs then take about the same time
+        at_y = (gradients - 1) * 5 // 11  # as many passes as the other run's, about
         return cls(
             iterations=(at_y, gradients - 1 - at_y),
             stride=(float(np.clip(longest, 1.0, 3.0)), 1.0),
@@ -98,7 +98,7 @@ class PrimalDualSearch:
             an iteration.
     """
 
-    def __init__(self, *, beta: float, gradients: int = 220):
+    def __init__(self, *, beta: float, gradients: int = 200):
         check_settings(gradients=gradients)
         least = 4  # with which either run has one
         if gradients < least:
