@@ -79,7 +79,7 @@ class Schedule(NamedTuple):
         """
         low, high = bounds
         longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
-        at_y = (gradients - 1) * 5 // 11  # as many passes as the other run's, about
+        at_y = (gradients - 1) * 5 // 11  # whose iterations cost a pass more
         return cls(
             iterations=(at_y, gradients - 1 - at_y),
             stride=(float(np.clip(longest, 1.0, 3.0)), 1.0),

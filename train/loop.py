@@ -69,18 +69,18 @@ def train(
     with files.locked(path.with_name(f".{path.stem}.lock")):
         if finished := cards.load_or_set_aside(path, **settings):  # in between
             return finished
-        settings["computed_in"] = precision_of(recipe, path, settings)
+        if recipe.bfloat16:
+            settings["computed_in"] = precision_of(path, settings)
         model = fit(build, inputs, targets, recipe, path, settings)
-        card = {**settings, **evaluate(model), **provenance()}
+        made_in = {"computed_in": "float32", **provenance()}
+        card = {**made_in, **settings, **evaluate(model)}
         trained = cards.save(path, model, card)
         checkpoint.path_of(path, settings).unlink(missing_ok=True)
     return trained
 
 
-def precision_of(recipe: Recipe, path: Path, settings: Mapping) -> str:
+def precision_of(path: Path, settings: Mapping) -> str:
     """What a training computes in: that in which it began, or what pays on this machine."""
-    if not recipe.bfloat16:
-        return "float32"
     for begun_in in ("bfloat16", "float32"):
         of = {**settings, "computed_in": begun_in}
         if checkpoint.path_of(path, of).exists():
@@ -107,10 +107,11 @@ def fit(
         targets: what it learns to answer, first axis N.
         recipe: epochs, batch size and augmentation.
         path: of the finished model, beside which the checkpoint lies.
-        settings: what determines the result, among it the seed and what is computed in.
+        settings: what determines the result, among it the seed and, where the recipe
+            leaves that to the machine, what is computed in.
     """
     seed, unfinished = settings["seed"], checkpoint.path_of(path, settings)
-    in_bfloat16 = settings["computed_in"] == "bfloat16"
+    in_bfloat16 = settings.get("computed_in") == "bfloat16"
     keras.utils.set_random_seed(seed)
     model = build()
     if recipe.normalised:
