@@ -13,7 +13,15 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
+import keras
+
 from magnet_tf import datasets, legacy
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Weights drawn at random are the same in every run, those of fixtures too."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
