@@ -68,7 +68,7 @@ def test_mnist_dropout_is_for_training_alone():
     assert not np.allclose(model(x, training=True), model(x))
 
 
-@pytest.mark.parametrize(("architecture", "least"), zip(ARCHITECTURES, (16, 30)))
+@pytest.mark.parametrize(("architecture", "least"), list(zip(ARCHITECTURES, (16, 30))))
 def test_the_smallest_images(architecture, least):
     assert architecture((least, least, 1), 3).output_shape == (None, 3)
     for shape in [(least - 1, 40, 1), (40, least - 1, 1)]:
