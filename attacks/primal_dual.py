@@ -47,6 +47,7 @@ from attacks.objective import Answer, gaps, keep, losses, met
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
+GRADIENTS = 200  # where the caller names no other number
 LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
 
 
@@ -98,7 +99,7 @@ class PrimalDualSearch:
             an iteration.
     """
 
-    def __init__(self, *, beta: float, gradients: int = 200):
+    def __init__(self, *, beta: float, gradients: int = GRADIENTS):
         check_settings(gradients=gradients)
         least = 4  # with which either run has one
         if gradients < least:

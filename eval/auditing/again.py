@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from attacks import AttackResult
+from attacks.minimum_norm import L2, PASSES
+from attacks.primal_dual import GRADIENTS
 from eval.auditing.evidence import SAMPLE, Evidence
 from eval.auditing.finding import Finding, judged, none
 from eval.grid import ATTACKS, Case, Group
@@ -16,7 +18,8 @@ AT_ONCE = 50  # of these
 STARTS, HALVINGS, STEPS = 16, 10, 50  # of the attack without gradients
 NEARER = 0.05  # share of images on which it may be ahead, by chance
 POINTS = 0.02  # by which twice the iterations may change success
-BUILT_IN = ("cw", "ead")
+# The attacks here, and the gradients of their primal-dual searches where none are asked for.
+BUILT_IN = {"cw": PASSES * L2.iterations, "ead": GRADIENTS}
 
 
 def single_step(evidence: Evidence) -> Finding:
@@ -192,7 +195,7 @@ def _again(
             continue
         run = cases[0].run
         group = Group(attack, run.beta, (run.confidence,))
-        search = _doubled(evidence.search) if twice else dict(evidence.search)
+        search = doubled(attack, evidence.search) if twice else dict(evidence.search)
         [found] = ATTACKS[attack].craft(
             evidence.classifier,
             x[::-1],
@@ -207,10 +210,10 @@ def _again(
             yield case, evidence.crafted[case].first(SAMPLE), now
 
 
-def _doubled(search: Mapping[str, Any]) -> dict[str, Any]:
-    """The search's keywords with twice the iterations."""
+def doubled(attack: str, search: Mapping[str, Any]) -> dict[str, Any]:
+    """The search's keywords with twice the iterations, for one of the attacks here."""
     if search.get("search") == "primal_dual":
-        return {**search, "gradients": 2 * search.get("gradients", 300)}
+        return {**search, "gradients": 2 * search.get("gradients", BUILT_IN[attack])}
     return {**search, "max_iterations": 2 * search.get("max_iterations", 1000)}
 
 

@@ -14,7 +14,7 @@ from keras import layers
 import magnet_cli
 from eval import audit, auditing, oblivious, publication, store
 from eval.auditing import again, evidence, kept
-from eval.grid import ATTACKS, Attack, Case, Run
+from eval.grid import ATTACKS, Attack, Case, Group, Run
 from eval.presets import PRESETS, Preset
 from magnet_tf import MagNet, saved, zoo
 from tests import command_line
@@ -249,6 +249,30 @@ def test_a_failure_names_what_is_in_doubt_and_exits_with_1(broken, capsys, monke
     assert "In doubt: the axis of confidences" in capsys.readouterr().out
     written = json.loads((broken / "audit.json").read_text())
     assert written == {"margin": fails._asdict()}
+
+
+@pytest.mark.parametrize("attack", ["cw", "ead"])
+def test_twice_the_gradients_are_twice_the_search_s_own(attack):
+    twice = again.doubled(attack, {"search": "primal_dual"})
+    own = {**twice, "gradients": twice["gradients"] // 2}
+    x = np.random.default_rng(0).random((16, 4, 4, 1), dtype=np.float32)
+    model = keras.Sequential(
+        [layers.Input((4, 4, 1)), layers.Flatten(), layers.Dense(4)]
+    )
+    labels = model(x).numpy().argmax(axis=1)
+    found, asked = (
+        ATTACKS[attack].craft(
+            model, x, labels, Group(attack, 0.01, (0.5,)), progress=False, **search
+        )
+        for search in (own, {"search": "primal_dual"})
+    )
+    for rule, result in found[0].items():
+        np.testing.assert_array_equal(result.adversarial, asked[0][rule].adversarial)
+    assert again.doubled(attack, {"search": "primal_dual", "gradients": 90}) == {
+        "search": "primal_dual",
+        "gradients": 180,
+    }
+    assert again.doubled(attack, {"max_iterations": 5}) == {"max_iterations": 10}
 
 
 def test_a_directory_without_an_evaluation_is_one_sentence(tmp_path, broken):
