@@ -25,7 +25,10 @@ def define(values: flags.FlagValues) -> None:
 
 
 def do(args: Any) -> None:
-    """Audits, writes `audit.json` into the directory, and prints it."""
+    """Audits, writes `audit.json` into the directory, and prints it.
+
+    One that was interrupted goes on with the check that it was at.
+    """
     from eval import auditing
     from eval.arguments import FlagError, check_backend, imported
     from eval.auditing import evidence
@@ -33,10 +36,9 @@ def do(args: Any) -> None:
     check_backend()
     if not args.output_dir:
         raise FlagError("--output_dir: name the directory of a finished evaluation.")
-    for name in args.modules or ():
-        imported(name)
+    modules = {name: imported(name) for name in args.modules or ()}
     directory = Path(args.output_dir)
-    found = auditing.audit(evidence.load(directory, args.dataset))
+    found = auditing.audit(evidence.load(directory, args.dataset), modules)
     auditing.write(directory, found)
     print(auditing.described(found))
     if failed := [name for name, of in found.items() if of.status == "fail"]:

@@ -8,14 +8,15 @@ broken on purpose, is one of them.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from eval import html_report, tables
-from eval.auditing import again, kept
+from eval.auditing import again, kept, unfinished
 from eval.auditing.evidence import Evidence
 from eval.auditing.finding import Finding
+from eval.auditing.unfinished import Unfinished
 from magnet_cli.progress import progress
 from magnet_tf import files
 from magnet_tf.errors import UserError
@@ -98,20 +99,29 @@ CHECKS = {
 }
 
 
-def audit(evidence: Evidence) -> dict[str, Finding]:
-    """The findings by check."""
-    found = {}
+def audit(evidence: Evidence, modules: Mapping[str, str]) -> dict[str, Finding]:
+    """The findings by check; those of an audit that was interrupted are taken over.
+
+    Args:
+        evidence: a finished evaluation.
+        modules: the user's own code, {name: digest}.
+    """
+    so_far = Unfinished(evidence, modules)
+    if so_far.found:
+        print(f"audit: {len(so_far.found)} of {len(CHECKS)} checks taken over")
     with progress(CHECKS.items(), unit="check", leave=False) as bar:
         for name, check in bar:
             bar.set_description(name)
-            found[name] = check.find(evidence)
-    return found
+            if name not in so_far.found:
+                so_far.keep(name, check.find(evidence))
+    return {name: so_far.found[name] for name in CHECKS}
 
 
 def write(directory: Path, found: dict[str, Finding]) -> None:
     """Writes `audit.json`, {check: {"status", "value", "why"}}, and the reports' last section."""
     content = {name: finding._asdict() for name, finding in found.items()}
     files.write_text(directory / "audit.json", json.dumps(content, indent=1))
+    unfinished.remove(directory)
     head = ["question", "answer", "number", "in doubt, otherwise"]
     lines = [
         [CHECKS[name].asks, finding.status, finding.why, CHECKS[name].doubts]

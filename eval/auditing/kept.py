@@ -1,10 +1,13 @@
 """Checks of what an evaluation left: it is asked again, nothing is attacked."""
 
+import itertools
+
 import numpy as np
 
 from eval.auditing.evidence import Evidence
 from eval.auditing.finding import Finding, judged, none
 from eval.grid import CONFIDENCE
+from magnet_cli.progress import progress
 from magnet_tf import IdentityReformer, MagNet, variants, zoo
 from magnet_tf.errors import UserError
 from magnet_tf.outcomes import Outcome
@@ -55,17 +58,19 @@ def margin(evidence: Evidence) -> Finding:
 def rates(evidence: Evidence) -> Finding:
     """The largest difference of a success rate from the one that was written."""
     worst, where = 0.0, "nowhere"
-    for variant, magnet in evidence.defences.items():
-        for case, result in evidence.crafted.items():
-            outcome = Outcome.of(magnet, result.adversarial, evidence.labels)
-            row = evidence.row(variant, case)
-            own = {
-                "asr": float(outcome.got_past.mean()),
-                "success_undefended": float(np.mean(~outcome.right & result.success)),
-            }
-            for key, value in own.items():
-                if (off := abs(value - row[key])) > worst:
-                    worst, where = off, f"{key}, {variant}, {case.name}"
+    asked = list(itertools.product(evidence.defences.items(), evidence.crafted.items()))
+    for (variant, magnet), (case, result) in progress(
+        asked, desc="rates", unit="verdict", leave=False
+    ):
+        outcome = Outcome.of(magnet, result.adversarial, evidence.labels)
+        row = evidence.row(variant, case)
+        own = {
+            "asr": float(outcome.got_past.mean()),
+            "success_undefended": float(np.mean(~outcome.right & result.success)),
+        }
+        for key, value in own.items():
+            if (off := abs(value - row[key])) > worst:
+                worst, where = off, f"{key}, {variant}, {case.name}"
     return judged(
         worst <= 0.5 / len(evidence.labels),
         100 * worst,

@@ -251,6 +251,44 @@ def test_a_failure_names_what_is_in_doubt_and_exits_with_1(broken, capsys, monke
     assert written == {"margin": fails._asdict()}
 
 
+def test_an_interrupted_audit_goes_on(broken, monkeypatch, capsys):
+    asked = []
+
+    def find(name, *, interrupted=False):
+        def answer(_):
+            asked.append(name)
+            if interrupted:
+                raise KeyboardInterrupt
+            return auditing.Finding("pass", 0.25, "a quarter")
+
+        return auditing.CHECKS[name]._replace(find=answer)
+
+    def run(**checks):
+        asked.clear()
+        monkeypatch.setattr(auditing, "CHECKS", checks)
+        magnet_cli.main(audit.COMMAND, [f"--output_dir={broken}"])
+
+    first, second = find("bounds"), find("margin")
+    cut = find("margin", interrupted=True)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(bounds=first, margin=cut)
+    assert asked == ["bounds", "margin"] and not (broken / "audit.json").exists()
+    run(bounds=first, margin=second)
+    assert asked == ["margin"] and "1 of 2 checks taken over" in capsys.readouterr().out
+    written = json.loads((broken / "audit.json").read_text())
+    assert list(written) == ["bounds", "margin"] and written["bounds"]["value"] == 0.25
+    run(bounds=first, margin=second)  # a finished one is begun anew
+    assert asked == ["bounds", "margin"]
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(bounds=first, margin=cut)
+    path = broken / "results.json"
+    path.write_text(path.read_text() + "\n")  # no longer what was asked
+    run(bounds=first, margin=second)
+    assert asked == ["bounds", "margin"]
+    assert not list(broken.glob("*unfinished*"))
+
+
 @pytest.mark.parametrize("attack", ["cw", "ead"])
 def test_twice_the_gradients_are_twice_the_search_s_own(attack):
     twice = again.doubled(attack, {"search": "primal_dual"})
