@@ -11,7 +11,7 @@ from attacks.minimum_norm import L2, PASSES
 from attacks.primal_dual import GRADIENTS
 from eval.auditing.evidence import SAMPLE, Evidence
 from eval.auditing.finding import Finding, judged, none
-from eval.grid import ATTACKS, Case, Group
+from eval.grid import ATTACKS, Case, Group, Run
 
 DRAWS = 1000  # of noise, an image
 AT_ONCE = 50  # of these
@@ -194,9 +194,9 @@ def _again(
         if twice and attack not in BUILT_IN:
             continue
         run = cases[0].run
-        group = Group(attack, run.beta, (run.confidence,))
+        group = crafted_with(evidence, run)
         search = doubled(attack, evidence.search) if twice else dict(evidence.search)
-        [found] = ATTACKS[attack].craft(
+        results = ATTACKS[attack].craft(
             evidence.classifier,
             x[::-1],
             labels[::-1],
@@ -205,9 +205,23 @@ def _again(
             progress=False,
             **search,
         )
+        found = results[group.confidences.index(run.confidence)]
         for case in cases:
             now = AttackResult(*(field[::-1] for field in found[case.rule]))
             yield case, evidence.crafted[case].first(SAMPLE), now
+
+
+def crafted_with(evidence: Evidence, run: Run) -> Group:
+    """The runs that a run was crafted with: its sweep's; else itself alone."""
+    own = {run.confidence}
+    if ATTACKS[run.attack].sweeps and evidence.search.get("search") == "primal_dual":
+        all_runs = {case.run for case in evidence.crafted}
+        own = {
+            other.confidence
+            for other in all_runs
+            if (other.attack, other.beta) == (run.attack, run.beta)
+        }
+    return Group(run.attack, run.beta, tuple(sorted(own)))
 
 
 def doubled(attack: str, search: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,6 +251,22 @@ def test_a_failure_names_what_is_in_doubt_and_exits_with_1(broken, capsys, monke
     assert written == {"margin": fails._asdict()}
 
 
+def test_what_was_crafted_in_a_sweep_is_repeated_in_it():
+    runs = [Run("cw", kappa, None) for kappa in (0.0, 20.0, 10.0)]
+    runs += [Run("ead", kappa, beta) for kappa in (0.0, 10.0) for beta in (0.01, 0.1)]
+    crafted = {Case(run, "L2"): None for run in runs}
+
+    def confidences(attack, beta, search):
+        of = SimpleNamespace(crafted=crafted, search={"search": search})
+        group = again.crafted_with(of, Run(attack, 10.0, beta))
+        assert (group.attack, group.beta) == (attack, beta)
+        return group.confidences
+
+    assert confidences("cw", None, "primal_dual") == (0.0, 10.0, 20.0)
+    assert confidences("cw", None, "exact") == (10.0,)
+    assert confidences("ead", 0.1, "primal_dual") == (10.0,)
+
+
 def test_an_interrupted_audit_goes_on(broken, monkeypatch, capsys):
     asked = []
 
