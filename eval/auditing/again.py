@@ -213,14 +213,15 @@ def _again(
 
 def crafted_with(evidence: Evidence, run: Run) -> Group:
     """The runs that a run was crafted with: its sweep's; else itself alone."""
-    own = {run.confidence}
-    if ATTACKS[run.attack].sweeps and evidence.search.get("search") == "primal_dual":
-        all_runs = {case.run for case in evidence.crafted}
-        own = {
-            other.confidence
-            for other in all_runs
-            if (other.attack, other.beta) == (run.attack, run.beta)
-        }
+    if not (
+        ATTACKS[run.attack].sweeps and evidence.search.get("search") == "primal_dual"
+    ):
+        return Group(run.attack, run.beta, (run.confidence,))
+    own = {
+        case.run.confidence
+        for case in evidence.crafted
+        if (case.run.attack, case.run.beta) == (run.attack, run.beta)
+    }
     return Group(run.attack, run.beta, tuple(sorted(own)))
 
 

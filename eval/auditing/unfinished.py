@@ -19,8 +19,8 @@ ASKED = ("results.json", "settings.json", "*.npz", "*.keras", "attacks/*.npz")
 class Unfinished:
     """The findings so far, in a file beside the evaluation that is audited.
 
-    They count for the same evaluation, data and code alone, to the bit: one that was changed
-    is asked everything.
+    They count where evaluation, data and the user's own code are the same to the bit, and the
+    version is the same; else everything is asked again.
 
     Args:
         evidence: that is audited.
