@@ -279,10 +279,12 @@ def curve(axis, points: Sequence[dict], key: str, label: str, line: dict) -> Non
 def name_axis(axis, points: Sequence[dict]) -> None:
     """Ticks at the values of rows, and what they are of where it is not the confidence."""
     values = sorted({row["value"] for row in points if row["parameter"]})
-    labels, last, near = [], -np.inf, np.ptp(values) / 12 if values else 0
-    for value in values:  # two that are near each other have one label
-        labels.append(f"{value:g}" if value - last >= near else "")
-        last = value if labels[-1] else last
+    labels, last, shown, inches = [], -np.inf, "", axis.bbox.width / axis.figure.dpi
+    for value in values:  # of two labels that would touch the first is shown
+        label = f"{value:g}"
+        near = np.ptp(values) * 0.035 * len(shown + label) / inches
+        labels.append(label if value - last >= near else "")
+        last, shown = (value, label) if labels[-1] else (last, shown)
     axis.set_xticks(values, labels)
     if points[0]["parameter"] != CONFIDENCE:
         axis.set_xlabel(axis_title(points[0]) or " ")
@@ -304,10 +306,14 @@ def finish(
     ylabel: str | None,
     xlabel: str | None = "confidence κ",
 ) -> None:
-    """Labels the outer axes, hides unused panels, and puts one legend below them all."""
+    """Labels the axes, hides unused panels, and puts one legend below them all.
+
+    A panel above another that is drawn over the same leaves the label of x to that one.
+    """
     if xlabel:
-        for axis in axes[max(0, used - columns) : used]:
-            axis.set_xlabel(axis.get_xlabel() or xlabel)
+        for axis, below in itertools.zip_longest(axes[:used], axes[columns:used]):
+            if below is None or below.get_xlabel() != axis.get_xlabel():
+                axis.set_xlabel(axis.get_xlabel() or xlabel)
     if ylabel:
         for axis in axes[::columns]:
             axis.set_ylabel(ylabel)

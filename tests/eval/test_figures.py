@@ -298,6 +298,19 @@ def test_values_near_each_other_have_one_label(monkeypatch):
     np.testing.assert_allclose(panel.get_xticks(), values)
     labels = [label.get_text() for label in panel.get_xticklabels()]
     assert labels == ["0.25", "", "0.5", "1", "3"]
+    _, (narrow, *_) = figures.panels(1, 3, 2.7, 2.5, True)
+    figures.name_axis(narrow, [{**own, "value": value} for value in values])
+    labels = [label.get_text() for label in narrow.get_xticklabels()]
+    assert labels == ["0.25", "", "", "1", "3"]
+
+
+def test_panel_above_one_over_something_else_names_its_own_axis():
+    figure, axes = figures.panels(2, 3, 2.7, 2.5, True)
+    axes[4].set_xlabel("epsilon (L2)")
+    figures.finish(figure, axes, 5, 3, "rate")
+    kappa = "confidence κ"
+    labels = [axis.get_xlabel() for axis in axes[:5]]
+    assert labels == ["", kappa, kappa, kappa, "epsilon (L2)"]
 
 
 def results_of_other_libraries(monkeypatch) -> list[dict]:
