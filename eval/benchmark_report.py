@@ -2,6 +2,7 @@
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from attacks.search import SMALLEST_CHUNK
 from eval import tables
@@ -88,6 +89,7 @@ def figure(results: dict) -> Figure:
     with matplotlib.rc_context(STYLE):
         drawn = Figure(figsize=(7, 2.8))
         left, right = drawn.subplots(1, 2)
+        left.set(xscale="log", yscale="log")  # before the ticks, which it would move
         for (attack, title), line in zip(TITLES.items(), LINES):
             rows = results.get(f"batch size {attack}", {}).get("rows", ())
             sizes = [row["batch_size"] for row in rows]
@@ -98,6 +100,8 @@ def figure(results: dict) -> Figure:
                 **{**line, "linestyle": ":", "marker": ""},
                 label=f"{title}, floor",
             )
+            if sizes:
+                left.set_xticks(sizes, sizes)
         for norm, line in zip(NORMS, LINES):
             rows = results.get(f"sweep {norm}", {}).get("rows", ())
             count = [len(row["confidences"]) for row in rows]
@@ -108,12 +112,15 @@ def figure(results: dict) -> Figure:
                 **{**line, "linestyle": ":", "marker": ""},
                 label=f"{norm}, one by one",
             )
+            if count:
+                right.set_xticks(count)
         left.set(
-            xscale="log",
-            yscale="log",
             xlabel=f"images in a chunk, filled up to {SMALLEST_CHUNK}",
             ylabel="ms an image and iteration",
         )
+        left.minorticks_off()
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
         right.set(xlabel="confidences in a call", ylabel="seconds, minimum_norm")
         right.set_ylim(0, 1.6 * right.get_ylim()[1])  # the legend's room
         left.legend(), right.legend()
