@@ -15,7 +15,7 @@ from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, hinge, im
 from tests.attacks.test_elastic_net import GOLDEN, distances
 from tests.attacks.test_properties import craft
 
-BETA, GRADIENTS = 0.01, 200
+BETA, GRADIENTS = 0.01, 220
 AT_Y, AT_X = 0, 1  # the runs, by where they take their gradients
 
 
@@ -146,19 +146,21 @@ def test_each_image_has_the_better_of_the_runs(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("beta", "bounds", "first"),
+    ("beta", "bounds", "first", "last"),
     [
-        (0.001, (0, 1), 3),
-        (0.05, (0, 1), 2),
-        (0.1, (0, 1), 1),
-        (0.5, (0, 1), 1),
-        (0.1, (-1, 1), 2),
-        (0, (0, 1), 3),
+        (0.001, (0, 1), 2.5, 1),
+        (0.05, (0, 1), 2, 1),
+        (0.1, (0, 1), 1, 0.65),
+        (0.5, (0, 1), 1, 0.65),
+        (0.1, (-1, 1), 2, 1),
+        (0, (0, 1), 2.5, 1),
     ],
 )
-def test_no_stride_shrinks_by_more_than_the_largest_published_beta(beta, bounds, first):
-    """Unless the published one does."""
-    assert Schedule.of(beta, bounds, 10).stride == pytest.approx((first, 1))
+def test_no_stride_shrinks_by_more_than_the_largest_published_beta(
+    beta, bounds, first, last
+):
+    """Unless the published one does; and each falls."""
+    assert Schedule.of(beta, bounds, 10).stride == pytest.approx((first, last))
 
 
 def linear(model, x0, labels, confidence, targeted):
@@ -218,6 +220,7 @@ def test_examples_are_of_the_published_kind(
     )
     golden = json.loads((golden_dir / "attacks.json").read_text())["ead"]
     golden = [g for g in golden if g["confidence"] == confidence and g["beta"] == beta]
+    published = {}
     for case in golden:
         result = found[case["rule"]]
         assert result.success.all()
@@ -226,11 +229,12 @@ def test_examples_are_of_the_published_kind(
         ):
             theirs = np.mean([run[norm] for run in case["runs"]])
             assert distance.mean() == pytest.approx(theirs, rel=0.25)
+            published[case["rule"], norm] = theirs
     least = minimum_norm(originals.classifier, x, labels, norm="EN", **settings)
     en, l1 = distances(least.adversarial, x, beta)
     ours_en, ours_l1 = distances(found["EN"].adversarial, x, beta)
-    assert en.mean() < 0.8 * ours_en.mean()
-    assert l1.mean() > 1.3 * ours_l1.mean()
+    assert en.mean() < 0.8 * min(ours_en.mean(), published["EN", "en"])
+    assert l1.mean() > 1.15 * max(ours_l1.mean(), published["EN", "l1"])
 
 
 SWEPT = (2.0, 0.0, 1.0, 0.0)  # in any order, and one twice
@@ -346,9 +350,9 @@ def test_the_default_budget_and_half_of_it(model):
         found = elastic_net(spy, x, labels, search="primal_dual", gradients=budget)
         taken[budget] = len(spy.calls) - 1 - len(found)  # checks, verification
     assert taken == {
-        None: 200 + 90,
-        GRADIENTS: 200 + 90,
-        GRADIENTS // 2: 100 + 45,
+        None: 220 + 99,
+        GRADIENTS: 220 + 99,
+        GRADIENTS // 2: 110 + 49,
         4: 4 + 1,
     }
 
