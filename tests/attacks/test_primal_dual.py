@@ -235,6 +235,9 @@ def test_examples_are_of_the_published_kind(
     ours_en, ours_l1 = distances(found["EN"].adversarial, x, beta)
     assert en.mean() < 0.8 * min(ours_en.mean(), published["EN", "en"])
     assert l1.mean() > 1.15 * max(ours_l1.mean(), published["EN", "l1"])
+    for norm, ours, minimal in (("en", ours_en, en), ("l1", ours_l1, l1)):
+        theirs = published["EN", norm]
+        assert abs(ours.mean() - theirs) < abs(minimal.mean() - theirs)
 
 
 SWEPT = (2.0, 0.0, 1.0, 0.0)  # in any order, and one twice
