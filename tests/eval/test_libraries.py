@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -224,7 +225,7 @@ def test_one_command_goes_on_after_a_kill(installed, tmp_path):
     )
     written = "attacks/[!p]*.npz"  # not what is being written, partial-*.npz
     while first.poll() is None and len(list(tmp_path.glob(written))) < 3:
-        pass
+        time.sleep(0.05)
     first.kill()
     first.wait()
     done = {path: path.read_bytes() for path in tmp_path.glob(written)}
