@@ -81,7 +81,7 @@ def elastic_net(
             gradients, and has `gradients`; where the margin is far off they may be much
             farther (docs/primal_dual.md). (The least distance: `minimum_norm`.)
         gradients: of the primal-dual search, at most as many for an image and confidence.
-            None: 200, as tuned.
+            None: 220, as tuned.
         constraints: what an example must satisfy besides, such as passing a detector: from
             images to [N, J], at most 0 where satisfied, differentiable; None for nothing.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.
