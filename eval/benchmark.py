@@ -97,20 +97,24 @@ def check_libraries() -> None:
 
 def keep(path: Path, settings: dict, results: dict) -> None:
     """Writes what was measured so far, and on what machine."""
-    from magnet_tf import cards
+    from magnet_tf import __version__, cards
 
     machine = f"{platform.machine()}, {multiprocessing.cpu_count()} cores"
-    cards.write(path, {"settings": settings, "machine": machine, "results": results})
+    about = {"version": __version__, "settings": settings, "machine": machine}
+    cards.write(path, {**about, "results": results})
 
 
 def stored_results(path: Path, settings: dict) -> dict:
     """What an earlier benchmark of the same settings measured; nothing where there is none.
 
+    One of another version, whose attacks or models may be others, is set aside.
+
     Raises:
         FlagError: there is one of other settings, or another file.
     """
     from eval.arguments import FlagError
-    from magnet_tf import cards, files
+    from eval.store import OUTDATED
+    from magnet_tf import __version__, cards, files
 
     if not path.exists():
         return {}
@@ -128,6 +132,9 @@ def stored_results(path: Path, settings: dict) -> dict:
         raise FlagError(
             f"{path} was measured with other settings; choose another output directory."
         )
+    if stored.get("version") != __version__:
+        files.set_aside(path, "is of another version and is made again", OUTDATED)
+        return {}
     return stored["results"]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import magnet_cli
+import magnet_tf
 from eval import benchmark, benchmark_report, measurements
 from eval.arguments import FlagError
 from eval.contenders import (
@@ -151,6 +152,16 @@ def test_results_that_were_altered_are_not_reported(tmp_path, capsys):
     with pytest.raises(FlagError, match=r"benchmark\.json is no benchmark's"):
         benchmark.stored_results(path, settings)
     assert path.read_text() == '{"mine": 1}'
+
+
+def test_what_another_version_measured_is_measured_again(tmp_path, monkeypatch, capsys):
+    path, settings = tmp_path / "benchmark.json", {"repeats": 5}
+    with monkeypatch.context() as patch:
+        patch.setattr(magnet_tf, "__version__", "0.1.0")
+        benchmark.keep(path, settings, {"memory": {"64 images": 0.5}})
+    assert benchmark.stored_results(path, settings) == {}
+    assert "is of another version and is made again" in capsys.readouterr().err
+    assert "0.1.0" in (tmp_path / "benchmark.json.outdated").read_text()
 
 
 @pytest.mark.parametrize(
