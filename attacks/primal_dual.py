@@ -1,30 +1,39 @@
 """The primal-dual search of EAD: the published iteration, with c moved at each of its steps.
 
 The published search bisects c and minimises anew for each. Its examples do not minimise the
-objective: the iteration shrinks by beta whatever its step, so at a step of 0.01 it goes toward
-the least ||d||_2^2 + 100 beta ||d||_1 + c * hinge, and the example that is kept is one that it
-passes on the way. What such examples are like, and whom else they fool, is a matter of the
-iteration. So it stays (`attacks.fista`), and c takes another course: after each iteration log c
-falls where the example fools the classifier and rises where it does not, by the sign alone, so
-that it does not depend on the logits' scale, and by less and less; to ten times its first value
-at most, because where the margin is far off c rises for as long as the example is under way, and
-what a c that is far too large saturates, shrinkage does not bring back. Step and shrinkage are
-longer than published at first where beta is small, both by the same factor, so that what the
-iteration goes toward stays the same; never so long that a pixel is moved by more than with the
-largest published beta, because what is moved farther is sparser, and so of another kind. Where
-they are as published at first, they end shorter: the published iteration has ten times as many
-to come to rest in.
+objective: the iteration shrinks by beta whatever its step, so at a step of eta it goes toward
+the least ||d||_2^2 + (beta / eta) ||d||_1 + c * hinge, with eta falling from 0.01 to 0, and the
+example that is kept is one that it passes on the way. What such examples are like, and whom
+else they fool, is a matter of the iteration. So it stays (`attacks.fista`), and c takes another
+course: after each iteration log c falls where the example fools the classifier and rises where
+it does not, by the sign alone, so that it does not depend on the logits' scale, and by less
+and less.
+
+How sparse an example becomes depends on how long c can hold against a shrinkage that counts
+for ever more. In the published search that is a matter of the decade: it multiplies c by ten
+until an image is fooled, and bisects below. An image that is fooled with c = 1 is never tried
+with more, and its iterates are given up soon; one that is fooled with 10 alone has runs from
+there on downward, which hold longer. So c does not rise here either above the power of ten
+that would have fooled the image. Nor does it before, above ten times its first value: where
+the margin is far off c rises for as long as the example is under way, and what a c that is far
+too large saturates, shrinkage does not bring back.
+
+Step and shrinkage are longer than published at first where beta is small, both by the same
+factor, so that what the iteration goes toward stays the same; never so long that a pixel is
+moved by more than with the largest published beta, because what is moved farther is sparser,
+and so of another kind. Where they are as published at first, they end shorter. The step falls
+by a larger power than published, which leaves more of the few iterations for its end.
 
 Two runs begin with larger c than a linear classifier would need: their iterates cross the
 boundary sooner and come back from farther beyond as c falls; they end in different places,
 and the best example of each image is kept. One of them is the published iteration, with the
 gradient at y_k. The other has the hinge's at x_k, where the classifier is asked anyway whether
-x_k fools it; its iterations spare a pass forward, and it has a few more. Where the margin is far
-off, the first finds nearer examples, and elsewhere the second ones that are more of the
+x_k fools it; its iterations spare a pass forward, and it has more of them. Where the margin is
+far off, the first finds nearer examples, and elsewhere the second ones that are more of the
 published kind. The runs depend on nothing of each other, so that TensorFlow computes both at a
 time. An image's result at one confidence depends on no other confidence.
 
-By default 220 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 240 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
@@ -49,45 +58,55 @@ from attacks.objective import Answer, gaps, keep, losses, met
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
-GRADIENTS = 220  # where the caller names no other number
+GRADIENTS = 240  # where the caller names no other number
 LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
+FARTHEST = 10.0  # what c may rise to, in those that a run began with
+SUFFICES = 2 / 3  # of a c that fools an image on its way, where c keeps still
 
 
-class Schedule(NamedTuple):
-    """How the runs go on, the one with gradients at y and the one with them at x.
+class Run(NamedTuple):
+    """How one of the runs goes on.
 
     Attributes:
-        iterations: of either run.
+        iterations: how many.
+        start: the first c, in those of the linearised problem.
         stride: what the published step and shrinkage are multiplied by, from the first to the
             last iteration, geometric in between.
-        starts: the first c of either run, in those of the linearised problem.
         dual_step: by how much log c moves, from the first to the last iteration, likewise.
-        farthest: what c may rise to, in those that the run began with.
+        power: the step falls with this power of the part of the iterations that is left;
+            published is 0.5.
     """
 
-    iterations: tuple[int, int]
+    iterations: int
+    start: float
     stride: tuple[float, float]
-    starts: tuple[float, float] = (12.0, 3.0)
-    dual_step: tuple[float, float] = (0.2, 0.05)
-    farthest: float = 10.0
+    dual_step: tuple[float, float]
+    power: float
 
-    @classmethod
-    def of(cls, beta: float, bounds: tuple[float, float], gradients: int) -> "Schedule":
-        """Up to two and a half times the published strides at first, at the end those or less.
 
-        Args:
-            beta: weight of the L1 norm.
-            bounds: least and largest value of a pixel.
-            gradients: of an image; one is taken for the linearised problem.
-        """
-        low, high = bounds
-        longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
-        at_y = (gradients - 1) * 5 // 11  # whose iterations cost a pass more
-        first = float(np.clip(longest, 1.0, 2.5))
-        return cls(
-            iterations=(at_y, gradients - 1 - at_y),
-            stride=(first, min(1.0, 0.65 * first)),
-        )
+def schedule(
+    beta: float, bounds: tuple[float, float], gradients: int
+) -> tuple[Run, Run]:
+    """The run with gradients at y, and the one with the hinge's at x.
+
+    Args:
+        beta: weight of the L1 norm.
+        bounds: least and largest value of a pixel.
+        gradients: of an image; one is taken for the linearised problem.
+    """
+    low, high = bounds
+    longest = LARGEST_BETA * (high - low) / beta if beta else np.inf
+
+    def falling(most: float) -> tuple[float, float]:
+        first = float(np.clip(longest, 1.0, most))
+        return first, min(1.0, 0.65 * first)
+
+    at_y = (gradients - 1) * 3 // 8  # whose iterations cost a pass more
+    at_x = gradients - 1 - at_y
+    return (
+        Run(at_y, 12.0, stride=falling(3.2), dual_step=(0.2, 0.05), power=0.5),
+        Run(at_x, 3.0, stride=falling(2.5), dual_step=(0.2, 0.1), power=0.75),
+    )
 
 
 class PrimalDualSearch:
@@ -124,8 +143,8 @@ class PrimalDualSearch:
         after_step: Callable[[], object],
     ) -> list[dict[str, AttackResult]]:
         """For each confidence the best examples of a chunk by each rule."""
-        schedule = Schedule.of(self._beta, victim.bounds, self._gradients)
-        minimize = victim.loop(inner_loop, beta=self._beta, schedule=schedule)
+        at_y, at_x = schedule(self._beta, victim.bounds, self._gradients)
+        minimize = victim.loop(inner_loop, beta=self._beta, at_y=at_y, at_x=at_x)
         fixed = tf.constant(images), tf.constant(labels)
 
         def solve_one(confidence: float) -> dict[str, AttackResult]:
@@ -146,46 +165,44 @@ def inner_loop(
     targeted: bool,
     bounds: tuple[float, float],
     beta: float,
-    schedule: Schedule,
+    at_y: Run,
+    at_x: Run,
 ) -> Callable:
     """The runs, each from a c of its own; of each image the best example by each rule."""
 
-    def paced(k, iterations):
+    def paced(k, run):
         """The rate, threshold, momentum and factor of c in iteration k."""
         step = tf.cast(k, tf.float32)
-        part = step / iterations
-        stride = between(schedule.stride, part)
-        rate = stride * LEARNING_RATE * tf.sqrt(1 - part)
-        factor = tf.exp(between(schedule.dual_step, part))
+        part = step / run.iterations
+        stride = between(run.stride, part)
+        rate = stride * LEARNING_RATE * (1 - part) ** run.power
+        factor = tf.exp(between(run.dual_step, part))
         return rate, stride * beta, step / (step + 3), factor
 
-    def moved(const, holds, factor, first):
-        const *= tf.where(holds, 1 / factor, factor)
-        return tf.minimum(const, schedule.farthest * first)
-
-    def with_gradients_at_y(goal, first, iterations):
+    def with_gradients_at_y(goal, first):
         x0, labels, confidence = goal
         state, const = at_rest(x0, first), first
-        for k in tf.range(iterations):
-            rate, threshold, momentum, factor = paced(k, iterations)
+        for k in tf.range(at_y.iterations):
+            rate, threshold, momentum, factor = paced(k, at_y)
             descent = rate * gradient_at(state.y, ask, goal, targeted, const)
             state = proceed(state, x0, descent, threshold, momentum, bounds)
             holds = met(ask(state.x), labels, confidence, targeted)
             state = looked_at(state, x0, holds, const, beta)
-            const = moved(const, holds, factor, first)
+            const = moved(const, holds, factor, FARTHEST * first)
         return state.best
 
-    def with_gradients_at_x(goal, first, iterations):
+    def with_gradients_at_x(goal, first):
         x0, labels, confidence = goal
         state, const = at_rest(x0, first), first
-        for k in tf.range(iterations):
-            rate, threshold, momentum, factor = paced(k, iterations)
+        for k in tf.range(at_x.iterations):
+            rate, threshold, momentum, factor = paced(k, at_x)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(state.x)
                 answer = ask(state.x)
                 holds = met(answer, labels, confidence, targeted)
                 state = looked_at(state, x0, holds, const, beta)
-                const = moved(const, holds, factor, first)
+                most = tf.minimum(FARTHEST * first, decade(state.best["EN"], bounds))
+                const = moved(const, holds, factor, most)
                 excess = losses(answer, labels, confidence, targeted)
                 loss = tf.reduce_sum(const * excess, axis=1)
             descent = rate * (tape.gradient(loss, state.x) + 2 * (state.y - x0))
@@ -195,12 +212,38 @@ def inner_loop(
     def minimize(x0, labels, confidence):
         const = linear_const(ask, x0, labels, confidence, targeted, beta)
         goal = Goal(x0, labels, confidence)
-        (far_y, far_x), (many_y, many_x) = schedule.starts, schedule.iterations
-        one = with_gradients_at_y(goal, far_y * const, many_y)
-        other = with_gradients_at_x(goal, far_x * const, many_x)
+        one = with_gradients_at_y(goal, at_y.start * const)
+        other = with_gradients_at_x(goal, at_x.start * const)
         return {rule: keep(one[rule], other[rule]) for rule in one}
 
     return minimize
+
+
+def moved(
+    const: tf.Tensor, holds: tf.Tensor, factor: tf.Tensor, most: tf.Tensor
+) -> tf.Tensor:
+    """c divided by the factor where it did its work, else times it; at most `most`."""
+    return tf.minimum(const * tf.where(holds, 1 / factor, factor), most)
+
+
+def decade(best: tuple, bounds: tuple[float, float]) -> tf.Tensor:
+    """The power of ten at which the published search would have found an example, [N, 1 + J].
+
+    There it would have multiplied c by ten no more (`attacks.exact.next_const`). Infinite
+    where there is no example yet, and where there are constraints, each of which has a c of
+    its own that may be small where it is not in the way.
+
+    Args:
+        best: of the run so far, by the rule EN: distance [N], example, its c [N, 1 + J].
+        bounds: least and largest value of a pixel; in a box of another size than 1 the
+            distances, and so c, are other multiples.
+    """
+    distance, _, const = best
+    low, high = bounds
+    unit = (high - low) ** 2
+    power = tf.math.ceil(tf.math.log(SUFFICES / unit * const) / np.log(10.0))
+    found = tf.math.is_finite(distance)[:, None] & (const.shape[1] == 1)
+    return tf.where(found, unit * 10.0**power, float("inf"))
 
 
 def linear_const(

@@ -4,7 +4,7 @@ Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples",
 CCS 2017, https://arxiv.org/abs/1705.09064.
 """
 
-__version__ = "0.7.0"  # a literal, which setup.cfg reads without importing anything
+__version__ = "0.8.0"  # a literal, which setup.cfg reads without importing anything
 
 from magnet_tf import (
     autoencoders,

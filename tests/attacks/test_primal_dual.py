@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from attacks import InputError, elastic_net, minimum_norm
 from attacks.classifier import asking
-from attacks.primal_dual import Schedule, linear_const
+from attacks.primal_dual import decade, linear_const, schedule
 from tests.attacks.small_model import CLASSES, SHAPE, SmallModel, Spy, hinge, images
 from tests.attacks.test_elastic_net import GOLDEN, distances
 from tests.attacks.test_properties import craft
 
-BETA, GRADIENTS = 0.01, 220
+BETA, GRADIENTS = 0.01, 240
 AT_Y, AT_X = 0, 1  # the runs, by where they take their gradients
 
 
@@ -49,13 +49,22 @@ def geometric(ends, part):
     return ends[0] ** (1 - part) * ends[1] ** part
 
 
-def alone(monkeypatch, run, **changes):
+def make(monkeypatch, at_y=0, at_x=0):
+    """Has the search make runs of so many iterations."""
+    runs = (
+        run._replace(iterations=count)
+        for run, count in zip(
+            schedule(BETA, (0, 1), GRADIENTS), (at_y, at_x), strict=True
+        )
+    )
+    runs = tuple(runs)
+    monkeypatch.setattr("attacks.primal_dual.schedule", lambda *_: runs)
+    return runs
+
+
+def alone(monkeypatch, run):
     """Has the search make one of its two runs, of 60 iterations."""
-    iterations = tuple(60 if index == run else 0 for index in range(2))
-    schedule = Schedule.of(BETA, (0, 1), GRADIENTS)
-    schedule = schedule._replace(iterations=iterations, **changes)
-    monkeypatch.setattr(Schedule, "of", lambda *_: schedule)
-    return schedule
+    return make(monkeypatch, *(60 * (index == run) for index in range(2)))[run]
 
 
 @either_model
@@ -67,8 +76,9 @@ def test_every_step_is_that_of_float64(
     model, run, confidence, targeted, farthest, monkeypatch
 ):
     """Each from where a run stands: c up or down by the sign at x, and EAD's step."""
-    schedule = alone(monkeypatch, run, farthest=farthest)
-    count = schedule.iterations[run]
+    of_run = alone(monkeypatch, run)
+    monkeypatch.setattr("attacks.primal_dual.FARTHEST", farthest)
+    count = of_run.iterations
     x0, labels = victims(model, targeted, 16)
     goal = labels, confidence, targeted
     spy = Spy(model)
@@ -87,18 +97,25 @@ def test_every_step_is_that_of_float64(
     # the first run is asked at y_k, then at x_{k+1}; the second at x_k
     xs = [x0, *calls[1::2]] if run == AT_Y else list(calls)
     assert len(calls) == (2 * count if run == AT_Y else count)
-    first = schedule.starts[run] * linear(model, x0, *goal)
+    first = of_run.start * linear(model, x0, *goal)
     c, before = first, x0
-    errors, best = [], {}
+    errors, best, its_c = [], {}, np.full(len(x0), np.inf)
 
     def looked_at(x, k):
         """c after x, and the best by each rule."""
         fooled = hinge(model, x, *goal)[2]
         for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
             score = np.where(fooled, distance, np.inf)
+            if rule == "EN":
+                its_c[score < best.get(rule, np.inf)] = c[
+                    score < best.get(rule, np.inf)
+                ]
             best[rule] = np.minimum(best.get(rule, np.inf), score)
-        step = geometric(schedule.dual_step, k / count)
-        return np.minimum(c * np.exp(np.where(fooled, -step, step)), farthest * first)
+        step = geometric(of_run.dual_step, k / count)
+        most = farthest * first
+        if run == AT_X:
+            most = np.minimum(most, 10 ** np.ceil(np.log10(2 / 3 * its_c)))
+        return np.minimum(c * np.exp(np.where(fooled, -step, step)), most)
 
     for k, (x, x_next) in enumerate(itertools.pairwise(xs)):
         y = x + (k - 1) / (k + 2) * (x - before)
@@ -107,10 +124,10 @@ def test_every_step_is_that_of_float64(
         else:
             c = looked_at(x, k)
         part = k / count
-        stride = geometric(schedule.stride, part)
+        stride = geometric(of_run.stride, part)
         gradient = hinge(model, y if run == AT_Y else x, *goal)[1]
         descent = c[:, None, None, None] * gradient + 2 * (y - x0)
-        z = y - stride * 0.01 * np.sqrt(1 - part) * descent
+        z = y - stride * 0.01 * (1 - part) ** (0.5, 0.75)[run] * descent
         gone = np.abs(z - x0) - stride * BETA
         expected = np.clip(x0 + np.sign(z - x0) * np.maximum(gone, 0), 0, 1)
         errors.append(np.abs(x_next - expected).max(axis=(1, 2, 3)))
@@ -129,8 +146,7 @@ def test_every_step_is_that_of_float64(
 
 def test_each_image_has_the_better_of_the_runs(model, monkeypatch):
     x, labels = victims(model)
-    both = Schedule.of(BETA, (0, 1), GRADIENTS)._replace(iterations=(60, 60))
-    monkeypatch.setattr(Schedule, "of", lambda *_: both)
+    make(monkeypatch, 60, 60)
     together = elastic_net(model, x, labels, search="primal_dual")
     apart = []
     for run in (AT_Y, AT_X):
@@ -146,21 +162,47 @@ def test_each_image_has_the_better_of_the_runs(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("beta", "bounds", "first", "last"),
+    ("beta", "bounds", "at_y", "at_x"),
     [
-        (0.001, (0, 1), 2.5, 1),
-        (0.05, (0, 1), 2, 1),
-        (0.1, (0, 1), 1, 0.65),
-        (0.5, (0, 1), 1, 0.65),
-        (0.1, (-1, 1), 2, 1),
-        (0, (0, 1), 2.5, 1),
+        (0.001, (0, 1), (3.2, 1), (2.5, 1)),
+        (0.05, (0, 1), (2, 1), (2, 1)),
+        (0.1, (0, 1), (1, 0.65), (1, 0.65)),
+        (0.5, (0, 1), (1, 0.65), (1, 0.65)),
+        (0.1, (-1, 1), (2, 1), (2, 1)),
+        (0, (0, 1), (3.2, 1), (2.5, 1)),
     ],
 )
 def test_no_stride_shrinks_by_more_than_the_largest_published_beta(
-    beta, bounds, first, last
+    beta, bounds, at_y, at_x
 ):
     """Unless the published one does; and each falls."""
-    assert Schedule.of(beta, bounds, 10).stride == pytest.approx((first, last))
+    for run, stride in zip(schedule(beta, bounds, 10), (at_y, at_x), strict=True):
+        assert run.stride == pytest.approx(stride)
+
+
+@pytest.mark.parametrize(
+    ("const", "bounds", "expected"),
+    [
+        (0.9, (0, 1), 1),
+        (1.4, (0, 1), 1),
+        (1.6, (0, 1), 10),
+        (0.02, (-0.5, 0.5), 0.1),
+        (5.9, (-1, 1), 4),
+        (6.1, (-1, 1), 40),
+    ],
+)
+def test_c_rises_to_the_power_of_ten_that_the_published_search_would_try(
+    const, bounds, expected
+):
+    """With two thirds of the c at hand; in a box of twice the size c is four times as large."""
+    best = tf.constant([1.0, np.inf]), None, tf.fill([2, 1], const)
+    found = decade(best, bounds).numpy()[:, 0]
+    assert found == pytest.approx([expected, np.inf])
+
+
+def test_c_has_no_such_limit_under_constraints():
+    best = tf.constant([1.0]), None, tf.constant([[2.0, 1e-4]])
+    assert np.isinf(decade(best, (0, 1))).all()
 
 
 def linear(model, x0, labels, confidence, targeted):
@@ -353,9 +395,9 @@ def test_the_default_budget_and_half_of_it(model):
         found = elastic_net(spy, x, labels, search="primal_dual", gradients=budget)
         taken[budget] = len(spy.calls) - 1 - len(found)  # checks, verification
     assert taken == {
-        None: 220 + 99,
-        GRADIENTS: 220 + 99,
-        GRADIENTS // 2: 110 + 49,
+        None: 240 + 89,
+        GRADIENTS: 240 + 89,
+        GRADIENTS // 2: 120 + 44,
         4: 4 + 1,
     }
 
