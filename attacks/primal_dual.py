@@ -6,32 +6,35 @@ the least ||d||_2^2 + (beta / eta) ||d||_1 + c * hinge, with eta falling from 0.
 example that is kept is one that it passes on the way. What such examples are like, and whom
 else they fool, is a matter of the iteration. So it stays (`attacks.fista`), and c takes another
 course: after each iteration log c falls where the example fools the classifier and rises where
-it does not, by the sign alone, so that it does not depend on the logits' scale, and by less
-and less.
-
-How sparse an example becomes depends on how long c can hold against a shrinkage that counts
-for ever more. In the published search that is a matter of the decade: it multiplies c by ten
-until an image is fooled, and bisects below. An image that is fooled with c = 1 is never tried
-with more, and its iterates are given up soon; one that is fooled with 10 alone has runs from
-there on downward, which hold longer. So c does not rise here either above the power of ten
-that would have fooled the image. Nor does it before, above ten times its first value: where
-the margin is far off c rises for as long as the example is under way, and what a c that is far
-too large saturates, shrinkage does not bring back.
+it does not, by the sign alone, whatever the logits' scale, and by less and less; to ten times
+its first value at most, because where the margin is far off c rises for as long as the example
+is under way, and what a c that is far too large saturates, shrinkage does not bring back.
 
 Step and shrinkage are longer than published at first where beta is small, both by the same
 factor, so that what the iteration goes toward stays the same; never so long that a pixel is
 moved by more than with the largest published beta, because what is moved farther is sparser,
-and so of another kind. Where they are as published at first, they end shorter. The step falls
-by a larger power than published, which leaves more of the few iterations for its end.
+and so of another kind. Where they are as published at first, they end shorter: the published
+iteration has ten times as many to come to rest in.
 
 Two runs begin with larger c than a linear classifier would need: their iterates cross the
 boundary sooner and come back from farther beyond as c falls; they end in different places,
-and the best example of each image is kept. One of them is the published iteration, with the
-gradient at y_k. The other has the hinge's at x_k, where the classifier is asked anyway whether
-x_k fools it; its iterations spare a pass forward, and it has more of them. Where the margin is
-far off, the first finds nearer examples, and elsewhere the second ones that are more of the
-published kind. The runs depend on nothing of each other, so that TensorFlow computes both at a
-time. An image's result at one confidence depends on no other confidence.
+and the best example of each image is kept. The runs depend on nothing of each other, so that
+TensorFlow computes both at a time.
+
+- One is the published iteration, with the gradient at y_k. It finds the nearer examples where
+  the margin is far off.
+- The other has the hinge's gradient at x_k, where the classifier is asked anyway whether x_k
+  fools it; its iterations spare a pass forward, and it has more of them. Elsewhere its examples
+  are more of the published kind. How sparse these are depends on how long c holds against a
+  shrinkage that counts for ever more, and in the published search that is a matter of the
+  decade: it multiplies c by ten until an image is fooled, and bisects below. An image that
+  c = 1 fools is never tried with more, and its iterates are given up soon; one that only 10
+  fools has runs from there downward, which hold longer. So once there is an example, c does not
+  rise above the power of ten at which the published search would have found it. And the step
+  falls faster at the end, where the sparse examples come from, and of which there is little
+  where iterations are few.
+
+An image's result at one confidence depends on no other confidence.
 
 By default 240 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
