@@ -77,11 +77,11 @@ def elastic_net(
             In the scope of a `tf.distribute` strategy its devices share the images.
         search: "exact" is the published schedule, to which learning_rate, max_iterations,
             binary_search_steps, initial_const and momentum belong. "primal_dual" moves c at
-            every iteration, finds examples of the same kind with a 37th of the
+            every iteration, finds examples of the same kind with a 41st of the
             gradients, and has `gradients`; where the margin is far off they may be much
             farther (docs/primal_dual.md). (The least distance: `minimum_norm`.)
         gradients: of the primal-dual search, at most as many for an image and confidence.
-            None: 240, as tuned.
+            None: 220, as tuned.
         constraints: what an example must satisfy besides, such as passing a detector: from
             images to [N, J], at most 0 where satisfied, differentiable; None for nothing.
         jit_compile: whether XLA compiles the loop; None: where there is a GPU.

@@ -36,7 +36,7 @@ TensorFlow computes both at a time.
 
 An image's result at one confidence depends on no other confidence.
 
-By default 240 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
+By default 220 gradients do what 9 steps of 1,000 iterations do. How far the result depends on
 each number that was set by trial is in docs/primal_dual.md. The search for the least distance
 itself is `attacks.minimum_norm`.
 """
@@ -61,7 +61,7 @@ from attacks.objective import Answer, gaps, keep, losses, met
 from attacks.result import AttackResult, measured
 from attacks.victim import Victim
 
-GRADIENTS = 240  # where the caller names no other number
+GRADIENTS = 220  # where the caller names no other number
 LARGEST_BETA = 0.1  # of those published, for pixels in a range of 1
 FARTHEST = 10.0  # what c may rise to, in those that a run began with
 SUFFICES = 2 / 3  # of a c that fools an image on its way, where c keeps still
