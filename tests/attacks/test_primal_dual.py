@@ -51,13 +51,8 @@ def geometric(ends, part):
 
 def make(monkeypatch, at_y=0, at_x=0):
     """Has the search make runs of so many iterations."""
-    runs = (
-        run._replace(iterations=count)
-        for run, count in zip(
-            schedule(BETA, (0, 1), GRADIENTS), (at_y, at_x), strict=True
-        )
-    )
-    runs = tuple(runs)
+    one, other = schedule(BETA, (0, 1), GRADIENTS)
+    runs = one._replace(iterations=at_y), other._replace(iterations=at_x)
     monkeypatch.setattr("attacks.primal_dual.schedule", lambda *_: runs)
     return runs
 
@@ -107,9 +102,7 @@ def test_every_step_is_that_of_float64(
         for rule, distance in zip(("EN", "L1"), distances(x, x0, BETA)):
             score = np.where(fooled, distance, np.inf)
             if rule == "EN":
-                its_c[score < best.get(rule, np.inf)] = c[
-                    score < best.get(rule, np.inf)
-                ]
+                its_c[:] = np.where(score < best.get(rule, np.inf), c, its_c)
             best[rule] = np.minimum(best.get(rule, np.inf), score)
         step = geometric(of_run.dual_step, k / count)
         most = farthest * first
